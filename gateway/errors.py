@@ -1,0 +1,331 @@
+"""The whole error taxonomy.
+
+Errors are typed by what the caller can do about them. Each leaf has one reason, stable on the wire (AIP-193),
+and says in words what happened, why, and what to do. Codes of gRPC and exit codes live at the edges. Public
+attributes are safe to show to the caller; a text never contains content of a message.
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of every error that may reach a caller."""
+
+    reason: ClassVar[str] = ""
+    retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = ""
+    """What the caller can do, in one sentence."""
+
+    @property
+    def text(self) -> str:
+        """What happened, in one sentence, without content of a message."""
+        return str(self.args[0]) if self.args else (self.__doc__ or "").split("\n", 1)[0]
+
+
+class Rejected(GatewayError):
+    """The caller's fault: the same call will fail again."""
+
+
+class Busy(GatewayError):
+    """Nobody's fault: the same call may succeed later."""
+
+    retryable = True
+
+
+class Broken(GatewayError):
+    """Something that must never happen has happened: stop and call a person."""
+
+
+class MessageMalformed(Rejected):
+    """The bytes are not what they should be."""
+
+    reason = "MESSAGE_MALFORMED"
+    advice = "Check that both sides use the same protocol version."
+
+
+class FrameMalformed(Rejected):
+    """A frame of a link could not be read."""
+
+    reason = "FRAME_MALFORMED"
+    advice = "Check that both gateways run a supported version; the link is closed and opened again."
+
+
+class FieldInvalid(Rejected):
+    """A field breaks a rule."""
+
+    reason = "FIELD_INVALID"
+    advice = "Correct the field named and send again."
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class MessageTooLarge(Rejected):
+    """The input is larger than allowed."""
+
+    reason = "MESSAGE_TOO_LARGE"
+    advice = "Send less, or send large files as attachments."
+
+    def __init__(self, what: str, size_bytes: int, max_bytes: int) -> None:
+        super().__init__(f"{what} has {size_bytes} bytes; at most {max_bytes} are taken")
+        self.max_bytes = max_bytes
+
+
+class EnvelopeRejected(Rejected):
+    """The envelope could not be verified or opened."""
+
+    # One public reason for every failure of cryptography: a finer answer would help an attacker (DESIGN 5).
+    reason = "ENVELOPE_REJECTED"
+    advice = "The sender seals the message again with current cards; if that fails too, both sides compare cards."
+
+    def __init__(self, step: str) -> None:
+        super().__init__("the envelope could not be verified or opened")
+        self.step = step
+        """Which check failed. For our own log and tests; never sent."""
+
+
+class SuiteUnknown(Rejected):
+    """The envelope names a cipher suite this gateway does not know."""
+
+    reason = "SUITE_UNKNOWN"
+    advice = "Use a suite that the recipient's card lists."
+
+
+class KeyRetired(Rejected):
+    """The envelope is sealed for a key that the recipient has retired."""
+
+    reason = "KEY_RETIRED"
+    advice = "Take the recipient's new card and seal again; the gateway does this by itself."
+
+
+class EnvelopeExpired(Rejected):
+    """The message was past its expiry when it arrived."""
+
+    reason = "EXPIRED"
+    advice = "Send it again with a later expiry if it still matters."
+
+
+class ClockSkewed(Rejected):
+    """The message was created too far ahead of this gateway's clock."""
+
+    reason = "CLOCK_SKEWED"
+    advice = "Compare both gateways' clocks with UTC."
+
+
+class MessageIdReused(Rejected):
+    """A message with this id but other content is already known."""
+
+    reason = "MESSAGE_ID_REUSED"
+    advice = "Give every message an id of its own; if this id is yours, look for a copy of your gateway running twice."
+
+
+class RequestIdReused(Rejected):
+    """This request_id was used before for another draft."""
+
+    reason = "REQUEST_ID_REUSED"
+    advice = "Use a new request_id for a new draft, and the old one only to repeat the old draft."
+
+
+class PolicyDenied(Rejected):
+    """A rule forbids the exchange."""
+
+    reason = "POLICY_DENIED"
+    advice = "Read the rules named; `concord config check` shows the agreements in force."
+
+    def __init__(self, rule_ids: tuple[str, ...], explanation: str) -> None:
+        super().__init__(explanation)
+        self.rule_ids = rule_ids
+
+
+class ApprovalRequired(Rejected):
+    """Officers must release the message first."""
+
+    reason = "APPROVAL_REQUIRED"
+    advice = "Hand the draft to the duty desk; it leaves when two officers have released it."
+
+    def __init__(self, rule_ids: tuple[str, ...], explanation: str) -> None:
+        super().__init__(explanation)
+        self.rule_ids = rule_ids
+
+
+class CallerUnknown(Rejected):
+    """The caller is not known to this gateway."""
+
+    reason = "CALLER_UNKNOWN"
+    advice = "Check which certificate the client presents and that it is registered here."
+
+
+class MethodNotAllowed(Rejected):
+    """This caller may not call this method."""
+
+    reason = "METHOD_NOT_ALLOWED"
+    advice = "Use an account whose role allows it."
+
+
+class MethodUnimplemented(Rejected):
+    """The method exists in the protocol but this version does not offer it."""
+
+    reason = "METHOD_UNIMPLEMENTED"
+    advice = "Check the release notes for the version that offers it."
+
+
+class AuthorityNotYours(Rejected):
+    """The caller may not speak for this authority."""
+
+    reason = "AUTHORITY_NOT_YOURS"
+    advice = "Submit for an authority the calling system is registered for in concord.toml ([[system]])."
+
+
+class PartnerUnknown(Rejected):
+    """There is no such partner here."""
+
+    reason = "PARTNER_UNKNOWN"
+    advice = "Add the partner's card: concord partner add FILE --fingerprint ..."
+
+    def __init__(self, partner: str) -> None:
+        super().__init__(f"no partner '{partner}' is known here")
+        self.partner = partner
+
+
+class PartnerFrozen(Rejected):
+    """Exchange with this partner is frozen."""
+
+    reason = "PARTNER_FROZEN"
+    advice = "Ask the operator why; `concord partner freeze --thaw` resumes."
+
+    def __init__(self, partner: str) -> None:
+        super().__init__(f"exchange with '{partner}' is frozen")
+        self.partner = partner
+
+
+class CardRejected(Rejected):
+    """A card is not acceptable."""
+
+    reason = "CARD_REJECTED"
+    advice = "Ask the partner for its current card and compare the fingerprint by voice."
+
+
+class FingerprintMismatch(Rejected):
+    """The fingerprint given is not the card's."""
+
+    reason = "FINGERPRINT_MISMATCH"
+    advice = "Do not add the card. Ask the partner to read the fingerprint aloud and compare every group."
+
+
+class NotFound(Rejected):
+    """There is no such thing, or it is not for this caller."""
+
+    reason = "NOT_FOUND"
+    advice = "Check the id."
+
+
+class StateConflict(Rejected):
+    """The thing is not in a state that allows this."""
+
+    reason = "STATE_CONFLICT"
+    advice = "Read its present state and decide again."
+
+
+class CursorInvalid(Rejected):
+    """The cursor was not made by this gateway."""
+
+    reason = "CURSOR_INVALID"
+    advice = "Start without a cursor."
+
+
+class CursorExpired(Rejected):
+    """Events after this cursor are no longer kept."""
+
+    reason = "CURSOR_EXPIRED"
+    advice = "Start without a cursor and list what is kept."
+
+
+class PageTokenInvalid(Rejected):
+    """The page token was not made by this gateway for this call."""
+
+    reason = "PAGE_TOKEN_INVALID"
+    advice = "Start again without a page token."
+
+
+class ConfigInvalid(Rejected):
+    """The configuration cannot be used."""
+
+    reason = "CONFIG_INVALID"
+    advice = "Correct the place named; `concord config check` tests it."
+
+
+class PassphraseWrong(Rejected):
+    """The keyring could not be unlocked."""
+
+    reason = "PASSPHRASE_WRONG"
+    advice = "Check the credential or passphrase file; the keyring itself is untouched."
+
+
+class QuotaExceeded(Busy):
+    """Too much at once from this caller."""
+
+    reason = "QUOTA_EXCEEDED"
+    advice = "Wait as long as stated and send again."
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(f"quota used up; room again in {retry_after_ms} ms")
+        self.retry_after_ms = retry_after_ms
+
+
+class ConcurrentUpdate(Busy):
+    """Somebody else changed the thing at the same moment."""
+
+    reason = "CONCURRENT_UPDATE"
+    advice = "Read it again and repeat the whole operation."
+
+
+class StoreUnavailable(Busy):
+    """The database cannot take writes now."""
+
+    reason = "STORE_UNAVAILABLE"
+    advice = "Nothing was accepted. Check disk space and the database, then send again."
+
+
+class PartnerUnreachable(Busy):
+    """The partner's gateway does not answer."""
+
+    reason = "PARTNER_UNREACHABLE"
+    advice = "Nothing is lost: what waits goes out when it answers. `concord partner test` says where it stops."
+
+
+class GatewayUnreachable(Busy):
+    """The gateway does not answer on its socket."""
+
+    reason = "GATEWAY_UNREACHABLE"
+    advice = "Start it with `concord up`, or name its home with --home."
+
+
+class DeadlineTooShort(Busy):
+    """The call gave too little time."""
+
+    reason = "DEADLINE_TOO_SHORT"
+    advice = "Set a deadline of at least a second."
+
+
+class StoreCorrupt(Broken):
+    """The database is damaged."""
+
+    reason = "STORE_CORRUPT"
+    advice = "Stop the gateway, keep the files, restore from the last good copy."
+
+
+class SchemaTooNew(Broken):
+    """The database was written by a newer version."""
+
+    reason = "SCHEMA_TOO_NEW"
+    advice = "Run the newer version; this one would damage the data."
+
+
+class LeaseLost(Broken):
+    """Another replica holds this partner's link now."""
+
+    # Broken for the worker that finds out, not for the gateway: it stops sending at once.
+    reason = "LEASE_LOST"
+    advice = "Nothing to do: the other replica carries on."

@@ -1,0 +1,1 @@
+"""What is exchanged, as frozen values. No protobuf, no IO."""

@@ -1,0 +1,95 @@
+"""A message: its body with handling, and the draft that a national system hands in."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.model.alert import Alert
+from gateway.model.header import Kind, Mode, Supersedes, Urgency
+
+
+class Tlp(IntEnum):
+    """Traffic Light Protocol 2.0 (FIRST); 0 means not stated."""
+
+    UNSPECIFIED = 0
+    CLEAR = 1
+    GREEN = 2
+    AMBER = 3
+    AMBER_STRICT = 4
+    RED = 5
+
+
+class Onward(IntEnum):
+    """Whether a recipient may pass the content on; 0 means not stated, which is read as none."""
+
+    UNSPECIFIED = 0
+    NONE = 1
+    ASK = 2
+    LISTED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handling:
+    """What recipients may do with the content."""
+
+    tlp: Tlp
+    purpose: str
+    onward: Onward
+    onward_partners: tuple[PartnerId, ...] = ()
+    retain_until_ms: int | None = None
+    review_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegalBasis:
+    """Instrument and article that the exchange rests on."""
+
+    instrument: str
+    article: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Proof that a link works end to end. Carries nothing about anybody."""
+
+    nonce: bytes
+
+
+Content = Alert | Ping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The sealed content of a message."""
+
+    authority: AuthorityId
+    handling: Handling
+    legal_basis: tuple[LegalBasis, ...]
+    content: Content
+
+    @property
+    def kind(self) -> Kind:
+        """The kind that goes into the header."""
+        match self.content:
+            case Alert():
+                return Kind.ALERT
+            case Ping():
+                return Kind.PING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message before it is sealed."""
+
+    body: Body
+    body_bytes: bytes
+    """The body as encoded once at the edge; what is sealed, never encoded again."""
+    recipients: tuple[PartnerId, ...]
+    mode: Mode
+    urgency: Urgency
+    expire_ms: int | None
+    """None: the agreement's default for the kind."""
+    thread_id: ThreadId | None
+    """None: a new thread."""
+    in_reply_to: MessageId | None
+    supersedes: Supersedes | None

@@ -1,0 +1,129 @@
+"""Partners: the card a partner signs about itself, and the profile and agreements kept about it as data."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gateway.ids import AuthorityId, PartnerId
+from gateway.model.header import Kind, Mode
+
+
+class KeyPurpose(IntEnum):
+    """One key, one purpose. Numbers equal those of partner.proto."""
+
+    IDENTITY = 1
+    ENVELOPE = 2
+    RECEIPT = 3
+    SEAL = 4
+    LOG = 5
+    RECOVERY = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardKey:
+    """A public key and when it counts."""
+
+    purpose: KeyPurpose
+    public_key: bytes
+    start_ms: int
+    end_ms: int
+    revoke_ms: int | None
+    """From this instant the key is worthless, whatever is signed with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalName:
+    """A name in one language (BCP 47)."""
+
+    language: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A duty post that answers round the clock."""
+
+    id: str
+    names: tuple[LocalName, ...]
+    telephone: str
+    """E.164."""
+    time_zone: str
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A partner's description of itself."""
+
+    partner: PartnerId
+    sequence: int
+    previous_digest: bytes
+    """SHA-256 of the encoded card before; empty for the first."""
+    create_ms: int
+    names: tuple[LocalName, ...]
+    keys: tuple[CardKey, ...]
+    tls_roots: tuple[bytes, ...]
+    """DER."""
+    endpoints: tuple[str, ...]
+    """host:port of the federation listener, most wanted first."""
+    desks: tuple[Desk, ...]
+    time_zone: str
+    languages: tuple[str, ...]
+    kinds: tuple[str, ...]
+    suites: tuple[int, ...]
+
+    def keys_for(self, purpose: KeyPurpose) -> tuple[CardKey, ...]:
+        """Return the keys of one purpose, in the card's order."""
+        return tuple(key for key in self.keys if key.purpose is purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class CardSignature:
+    """A signature on a card by its partner's identity or recovery key."""
+
+    purpose: KeyPurpose
+    public_key: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCard:
+    """A card as it travels: bytes and signatures, not verified."""
+
+    card: bytes
+    signatures: tuple[CardSignature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What one partner has agreed to exchange with others. Both sides must list it for it to be in force."""
+
+    id: str
+    partners: frozenset[PartnerId]
+    """With whom."""
+    kinds: frozenset[Kind]
+    authorities: frozenset[AuthorityId]
+    """The partner's own authorities that may send under it."""
+    purposes: frozenset[str]
+    legal_bases: tuple[str, ...]
+    modes: frozenset[Mode]
+    default_lifetime_ms: int
+    retention_days: int
+    release: str
+    """'system': leaves when the checks pass; 'officers': two officers release it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What is kept about a partner as data in partners/<code>.toml."""
+
+    partner: PartnerId
+    names: tuple[LocalName, ...]
+    time_zone: str
+    languages: tuple[str, ...]
+    desks: tuple[Desk, ...]
+    agreements: tuple[Agreement, ...]
+
+    def name(self, language: str = "en") -> str:
+        """Return the name in a language, else in English, else the code."""
+        by_language = {item.language: item.name for item in self.names}
+        return by_language.get(language) or by_language.get("en") or self.partner.code

@@ -1,0 +1,737 @@
+"""What the exchange needs from the outside, as Protocols: the store, the carriers, the codec.
+
+The store takes *operations*: small frozen values whose ids, times and signatures were made before. Applying one
+is a pure function of the value and the rows, so a failed group can be tried again one by one. An operation
+returns what happened; only `Store.write` decides when it is durable, and it returns only then. No network call
+happens inside a transaction, because an operation cannot make one.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, Protocol, TypeVar
+
+from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.model.envelope import Envelope, MerklePath, Outcome, Receipt, ReceiptBatch, ReceiptProof
+from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
+from gateway.model.message import Body
+from gateway.model.partner import Card, SignedCard
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Operation(Generic[T_co]):
+    """A write whose result is T_co. Subclasses are frozen dataclasses."""
+
+    __slots__ = ()
+
+
+class Query(Generic[T_co]):
+    """A read whose result is T_co. Subclasses are frozen dataclasses."""
+
+    __slots__ = ()
+
+
+class Store(Protocol):
+    """Durable state. One port, two engines, one contract suite."""
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Apply an operation and return its result once it is on disk.
+
+        Raises:
+            StoreUnavailable: Nothing was written; the same call may succeed later.
+            StoreCorrupt: The database is damaged; the store takes no more writes.
+        """
+        ...
+
+    async def read(self, query: Query[T]) -> T:
+        """Answer a query from what is committed.
+
+        Raises:
+            StoreUnavailable: The database does not answer.
+            StoreCorrupt: A page, row or blob is damaged.
+        """
+        ...
+
+    def subscribe(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call wake in the event loop after a commit that touched the topic, from whatever replica; return how to stop.
+
+        Topics: "outbox/<partner>", "events", "cards". Wake-ups may be spurious and, after a lost connection,
+        missing: whoever waits also looks by itself now and then.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued and close."""
+        ...
+
+
+# --- sending -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncapsulationRow:
+    """A batch secret's encapsulation, shared by the envelopes whose records name its digest."""
+
+    digest: bytes
+    encapsulation: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """What waits for one recipient of one envelope."""
+
+    partner: PartnerId
+    record_sealed: bytes
+    """The RecipientRecord under the message key."""
+    record_path: MerklePath
+    encapsulation_digest: bytes
+    previous_digest: bytes
+    """Envelope digest before this one to this partner in this thread; empty for the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedMessage:
+    """A message sealed for all its recipients, as the sender keeps it."""
+
+    message_id: MessageId
+    envelope_id: EnvelopeId
+    kind: Kind
+    mode: Mode
+    urgency: Urgency
+    thread_id: ThreadId
+    new_thread: bool
+    """The thread begins here, so no head can be in the way."""
+    in_reply_to: MessageId | None
+    supersedes: Supersedes | None
+    create_ms: int
+    expire_ms: int
+    content_commitment: bytes
+    authority: str
+    submitter: str
+    """Principal that submitted, for example system/early-warning."""
+    request_id: bytes
+    """16 bytes; unique for the submitter."""
+    request_digest: bytes
+    digest: bytes
+    """Envelope digest."""
+    header: bytes
+    content_sealed: bytes
+    """Ciphertext and content key under the message key."""
+    batch_path: MerklePath
+    signature: bytes
+    wrapped_message_key: bytes
+    """The message key under the key-encryption key; goes to the key store, not beside the content."""
+    outbox: tuple[OutboxRow, ...]
+
+
+class SubmissionStatus(IntEnum):
+    """What became of a submission."""
+
+    NEW = 1
+    REPEATED = 2
+    """The same request before: the stored answer counts."""
+    REUSED = 3
+    """The request_id was used for another draft."""
+    HEAD_MOVED = 4
+    """Another message of the thread was sealed in between: seal again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionResult:
+    """What became of one message of CommitSubmissions."""
+
+    status: SubmissionStatus
+    message_id: MessageId
+    thread_id: ThreadId
+    content_commitment: bytes
+    create_ms: int
+    expire_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitSubmissions(Operation[tuple[SubmissionResult, ...]]):
+    """Accept messages: message, envelope, one outbox row per recipient, key; one result per message, in order.
+
+    Within a thread the head per recipient moves by compare-and-swap. A waiting row of the same thread and partner
+    takes over the urgency of a more urgent newcomer (and a new place in the queue, keeping the thread's order).
+    """
+
+    messages: tuple[SealedMessage, ...]
+    encapsulations: tuple[EncapsulationRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceEnvelope(Operation[bool]):
+    """Put a message sealed again in the place of one outbox row (KEY_RETIRED). False: the row waits no longer.
+
+    Adds an envelope row for the new envelope_id; the old envelope stays for its other recipients. Checks the lease epoch
+    and moves the thread head from the old digest to the new one if it still is the old one.
+    """
+
+    partner: PartnerId
+    epoch: int
+    message_id: MessageId
+    old_envelope_id: EnvelopeId
+    envelope_id: EnvelopeId
+    digest: bytes
+    header: bytes
+    content_sealed: bytes
+    batch_path: MerklePath
+    signature: bytes
+    outbox: OutboxRow
+    encapsulation: EncapsulationRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingEnvelope:
+    """An outbox row ready to be sent."""
+
+    sequence: int
+    """Place in the partner's queue; rises."""
+    message_id: MessageId
+    envelope_id: EnvelopeId
+    urgency: Urgency
+    expire_ms: int
+    digest: bytes
+    header: bytes
+    content_sealed: bytes
+    wrapped_message_key: bytes
+    record_sealed: bytes
+    record_path: MerklePath
+    batch_path: MerklePath
+    signature: bytes
+    encapsulation_digest: bytes
+    encapsulation: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingEnvelopes(Query[tuple[WaitingEnvelope, ...]]):
+    """The next rows of one urgency for a partner, after a place in the queue, in order, bounded in rows and bytes."""
+
+    partner: PartnerId
+    urgency: Urgency
+    after_sequence: int
+    max_rows: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReceipt:
+    """A verified receipt for an envelope we sent."""
+
+    receipt: Receipt
+    proof: ReceiptProof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitReceipts(Operation[None]):
+    """Store receipts: RECEIVED and REFUSED end a row's waiting; every new rung becomes an event.
+
+    A receipt for an envelope not known, or a rung already stored, changes nothing.
+
+    Raises (from Store.write):
+        LeaseLost: epoch is given and is no longer the partner's lease.
+    """
+
+    partner: PartnerId
+    epoch: int | None
+    """Fencing epoch of the lease under which the envelopes were sent; None for receipts that came on the partner's link."""
+    receipts: tuple[StoredReceipt, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringEnvelope:
+    """An outbox row past its expiry."""
+
+    partner: PartnerId
+    message_id: MessageId
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringEnvelopes(Query[tuple[ExpiringEnvelope, ...]]):
+    """Waiting rows whose expiry is past."""
+
+    now_ms: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuryEnvelopes(Operation[int]):
+    """Move rows that still wait to dead letter with our own signed negative (Outcome.EXPIRED). Returns how many."""
+
+    rows: tuple[tuple[PartnerId, MessageId, StoredReceipt], ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadHeads(Query[dict[tuple[ThreadId, PartnerId], bytes]]):
+    """Digest of the last envelope sealed to each partner in each thread; absent when there is none."""
+
+    threads: tuple[ThreadId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSecrets:
+    """What is needed to seal a sent message again."""
+
+    header: bytes
+    content_sealed: bytes
+    wrapped_message_key: bytes
+    thread_id: ThreadId
+    previous_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentSecrets(Query[MessageSecrets | None]):
+    """The sealed content and key of a sent envelope; None once erased or unknown."""
+
+    envelope_id: EnvelopeId
+    partner: PartnerId
+
+
+# --- links ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeLease(Operation[int | None]):
+    """Take or keep a partner's link lease; the epoch on success, None while another holder's lease runs.
+
+    A new holder raises the epoch by one; the same holder keeps it.
+    """
+
+    partner: PartnerId
+    holder: str
+    now_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropLease(Operation[None]):
+    """Give a lease up if it is still ours."""
+
+    partner: PartnerId
+    holder: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSummary:
+    """What waits for one partner."""
+
+    partner: PartnerId
+    waiting: int
+    oldest_ms: int | None
+    urgency: Urgency | None
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSummaries(Query[tuple[QueueSummary, ...]]):
+    """One summary per partner that has a row waiting or dead."""
+
+
+# --- receiving -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMessage:
+    """A message already stored for a sender."""
+
+    message_id: MessageId
+    content_commitment: bytes
+    proof: ReceiptProof
+    """The receipt given then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMessages(Query[dict[MessageId, KnownMessage]]):
+    """Which of these ids are known from this sender (erased ones too)."""
+
+    sender: PartnerId
+    message_ids: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedMessage:
+    """A verified and opened message, as the receiver keeps it."""
+
+    header: Header
+    header_bytes: bytes
+    digest: bytes
+    authority: str
+    content_sealed: bytes
+    """Body bytes with salt, ciphertext and record under the message key."""
+    record_path: MerklePath
+    batch_path: MerklePath
+    signature: bytes
+    encapsulation_digest: bytes
+    previous_digest: bytes
+    wrapped_message_key: bytes
+    proof: ReceiptProof
+    """Our own RECEIVED receipt."""
+    hold_until_ms: int
+    """How long to wait for a missing predecessor before showing the message with a gap."""
+
+
+class ReceptionStatus(IntEnum):
+    """What became of a received message."""
+
+    STORED = 1
+    HELD = 2
+    """Stored and receipted; shown when its predecessor comes or the wait is over."""
+    RACED = 3
+    """The id came to be known in between: judge again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitReceived(Operation[tuple[ReceptionStatus, ...]]):
+    """Store received messages with their receipts, in order; all or, when any raced, none.
+
+    A message whose predecessor (previous_digest) is not stored is held. A message that others wait for frees them.
+    """
+
+    sender: PartnerId
+    messages: tuple[ReceivedMessage, ...]
+    encapsulations: tuple[EncapsulationRow, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeHeld(Operation[int]):
+    """Show held messages whose wait is over, marked with a gap. Returns how many."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeReceived(Operation[int | None]):
+    """Record that a received message was taken over and queue the signed receipt for its sender.
+
+    Returns the time of the acknowledgement (the first one, when repeated); None when there is no such message.
+    """
+
+    sender: PartnerId
+    message_id: MessageId
+    proof: ReceiptProof
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReceipt:
+    """A later rung that the sender of an envelope has not confirmed yet."""
+
+    sequence: int
+    proof: ReceiptProof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReceipts(Query[tuple[WaitingReceipt, ...]]):
+    """Later rungs waiting for a partner, in order."""
+
+    partner: PartnerId
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropWaitingReceipts(Operation[None]):
+    """The partner has stored these later rungs."""
+
+    partner: PartnerId
+    epoch: int
+    sequences: tuple[int, ...]
+
+
+# --- events and views ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignPositions(Operation[int]):
+    """Give the next positions to events that have none, in the order of commit. Returns how many.
+
+    One at a time: positions are dense and never rise past an event that could still appear below.
+    """
+
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """Something a national system may want to know."""
+
+    position: int
+    type: str
+    """message.received, delivery.received, delivery.refused, delivery.acknowledged, delivery.expired."""
+    time_ms: int
+    sender: PartnerId
+    message_id: MessageId
+    partner: PartnerId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsSince(Query[tuple[EventRow, ...]]):
+    """Events after a position, in order."""
+
+    position: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange(Query[tuple[int, int]]):
+    """First position kept and last position given; (1, 0) when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One recipient's progress."""
+
+    partner: PartnerId
+    state: str
+    """waiting, received, acknowledged, refused, expired."""
+    time_ms: int | None
+    reason: str
+    proof: ReceiptProof | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRow:
+    """A stored message without its content."""
+
+    sent: bool
+    sender: PartnerId
+    message_id: MessageId
+    kind: Kind
+    mode: Mode
+    urgency: Urgency
+    thread_id: ThreadId
+    create_ms: int
+    expire_ms: int
+    content_commitment: bytes
+    authority: str
+    state: str
+    """Sent: released. Received: received, held, acknowledged."""
+    gap: bool
+    submitter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A stored message with what is needed to open it."""
+
+    row: MessageRow
+    header: bytes
+    digest: bytes
+    content_sealed: bytes | None
+    """None once erased."""
+    wrapped_message_key: bytes | None
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindMessage(Query[StoredMessage | None]):
+    """One message by sender and id. Held ones are found only when asked for."""
+
+    sender: PartnerId
+    message_id: MessageId
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMessages(Query[tuple[MessageRow, ...]]):
+    """Messages newest first, strictly older than (before_ms, before_id). Held ones are left out."""
+
+    sent: bool | None
+    before_ms: int
+    before_id: bytes
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is."""
+
+    sent: int
+    received: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountMessages(Query[Counts]):
+    """How many messages were sent and received, and how many rows wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindRequest(Query[SubmissionResult | None]):
+    """The answer given to a request before: REPEATED, or REUSED when the digest differs; None when new."""
+
+    submitter: str
+    request_id: bytes
+    request_digest: bytes
+
+
+# --- partners ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerRow:
+    """A partner and its current card."""
+
+    partner: PartnerId
+    card: SignedCard
+    sequence: int
+    frozen: bool
+    last_success_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutCard(Operation[bool]):
+    """Store a verified card as a partner's current one, and keep the one before.
+
+    False when the stored sequence is not expected_sequence any more (0 for a new partner): compare-and-swap.
+    """
+
+    partner: PartnerId
+    card: SignedCard
+    digest: bytes
+    sequence: int
+    expected_sequence: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezePartner(Operation[bool]):
+    """Freeze or thaw. False when there is no such partner."""
+
+    partner: PartnerId
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSuccess(Operation[None]):
+    """Remember when a partner was last heard from."""
+
+    partner: PartnerId
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partners(Query[tuple[PartnerRow, ...]]):
+    """All partners, in order of id. Our own card is the row of our own id."""
+
+
+# --- encoding, carriers --------------------------------------------------------------------------------------
+
+
+class Codec(Protocol):
+    """Bytes to values and back, at the one edge that knows the wire format.
+
+    decode_* check size, presence, known enums and field rules, and raise MessageMalformed or FieldInvalid.
+    """
+
+    def encode_header(self, header: Header) -> bytes: ...
+    def decode_header(self, data: bytes) -> Header: ...
+    def encode_record(self, record: RecipientRecord) -> bytes: ...
+    def decode_record(self, data: bytes) -> RecipientRecord: ...
+    def encode_receipt(self, receipt: Receipt) -> bytes: ...
+    def decode_receipt(self, data: bytes) -> Receipt: ...
+    def encode_card(self, card: Card) -> bytes: ...
+    def decode_card(self, data: bytes) -> Card: ...
+    def encode_body(self, body: Body) -> bytes: ...
+    def decode_body(self, data: bytes) -> Body: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """An envelope of a frame about which the receiver states nothing yet."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingFrame:
+    """What is sent in one piece."""
+
+    sequence: int
+    envelopes: tuple[Envelope, ...]
+    receipts: tuple[ReceiptBatch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameAnswer:
+    """What came back for one frame."""
+
+    sequence: int
+    receipts: ReceiptBatch | None
+    repeats: tuple[ReceiptProof, ...]
+    deferrals: tuple[Deferral, ...]
+    card: SignedCard | None
+    receipts_stored: bool
+
+
+class Link(Protocol):
+    """An open link to a partner. Frames are answered in their order."""
+
+    async def send(self, frame: OutgoingFrame) -> None:
+        """Send, waiting while the link is full.
+
+        Raises:
+            PartnerUnreachable: The link is gone.
+        """
+        ...
+
+    def answers(self) -> AsyncIterator[FrameAnswer]:
+        """Yield answers until the link ends.
+
+        Raises:
+            PartnerUnreachable: The link broke.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close. Frames without an answer count as not sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkIdentity:
+    """How we show ourselves on a link."""
+
+    partner: PartnerId
+    certificate_chain_pem: bytes
+    private_key_pem: bytes
+
+    def __repr__(self) -> str:
+        return f"LinkIdentity({self.partner})"
+
+
+class Carrier(Protocol):
+    """Moves envelopes and receipts to one partner."""
+
+    async def connect(self, identity: LinkIdentity, card: Card) -> Link:
+        """Open a link to the partner the card describes, verified against the card's own roots.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+    async def fetch_card(self, identity: LinkIdentity, card: Card, own: SignedCard) -> SignedCard:
+        """Exchange current cards.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+
+class Notifier(Protocol):
+    """Tells a person."""
+
+    async def notify(self, subject: str, text: str) -> None: ...
+
+
