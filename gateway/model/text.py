@@ -1,5 +1,6 @@
 """Texts in many languages, and what Unicode may not smuggle into them."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,31 +29,36 @@ class LocalizedText:
     authentic: bool = False
 
 
-# Overrides and isolates reorder what an officer sees; U+FEFF and the rest hide characters. Isolates (U+2066..U+2069)
-# are legal in texts, where templates balance them, but not in identifiers.
-_OVERRIDES: Final = frozenset("\u202a\u202b\u202c\u202d\u202e")
-_ALLOWED_CONTROLS: Final = frozenset("\t\n\r")
+# Overrides reorder what an officer sees, and neither controls nor lone surrogates have a place in a text. Isolates
+# (U+2066..U+2069) are legal in texts, where templates balance them, but not in identifiers.
+FORBIDDEN_IN_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
+"""Characters that check_text refuses."""
+# Format, control, surrogate and private-use characters, and the line and paragraph separators.
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def check_text(value: str, field: str) -> None:
     """Refuse what would make a text look like another one: bidirectional overrides and control characters.
 
-    Joiners and zero-width spaces stay legal: Khmer, Burmese, Lao and Persian need them.
+    Joiners and zero-width spaces stay legal: Khmer, Burmese, Lao and Persian need them. Tab and line ends too.
 
     Raises:
-        FieldInvalid: The text has such a character.
+        FieldInvalid: The text has such a character, or half of a surrogate pair, which UTF-8 cannot carry.
     """
     if value.isascii() and value.isprintable():
         return
-    for position, character in enumerate(value):
-        if character in _OVERRIDES:
-            raise FieldInvalid(field, f"has a bidirectional override (U+{ord(character):04X}) at character {position}")
-        if character < " " and character not in _ALLOWED_CONTROLS or character == "\x7f":
-            raise FieldInvalid(field, f"has a control character (U+{ord(character):04X}) at character {position}")
+    if found := FORBIDDEN_IN_TEXT.search(value):
+        code = ord(found[0])
+        problem = "a control character"
+        if 0x202A <= code <= 0x202E:
+            problem = "a bidirectional override"
+        elif 0xD800 <= code <= 0xDFFF:
+            problem = "half of a surrogate pair"
+        raise FieldInvalid(field, f"has {problem} (U+{code:04X}) at character {found.start()}")
 
 
 def check_identifier(value: str, field: str) -> None:
-    """Refuse in an identifier anything that is invisible: format, control, surrogate and private-use characters.
+    """Refuse in an identifier anything invisible: format, control, surrogate, private-use and separator characters.
 
     Raises:
         FieldInvalid: The identifier has such a character, or white space at an end.
@@ -62,5 +68,8 @@ def check_identifier(value: str, field: str) -> None:
     if value != value.strip():
         raise FieldInvalid(field, "begins or ends with white space")
     for position, character in enumerate(value):
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"}:
-            raise FieldInvalid(field, f"has an invisible character (U+{ord(character):04X}) at character {position}")
+        if unicodedata.category(character) in _INVISIBLE:
+            raise FieldInvalid(
+                field,
+                f"has an invisible character (U+{ord(character):04X}) at character {position}",
+            )
