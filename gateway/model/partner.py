@@ -50,6 +50,14 @@ class Desk:
     languages: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """An authority of a partner, as people call it."""
+
+    id: AuthorityId
+    names: tuple[LocalName, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """A partner's description of itself."""
@@ -122,6 +130,7 @@ class Profile:
     languages: tuple[str, ...]
     desks: tuple[Desk, ...]
     agreements: tuple[Agreement, ...]
+    authorities: tuple[Authority, ...] = ()
 
     def name(self, language: str = "en") -> str:
         """Return the name in a language, else in English, else the code."""
