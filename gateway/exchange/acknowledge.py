@@ -1,0 +1,42 @@
+"""Acknowledge: a national system or an officer has taken a received message over; the sender gets a signed receipt."""
+
+from gateway.clock import Clock
+from gateway.crypto.receipts import sign_receipts
+from gateway.errors import NotFound, StateConflict
+from gateway.exchange.own_keys import KeyHolder
+from gateway.ids import MessageId, PartnerId
+from gateway.model.envelope import Outcome, Receipt
+from gateway.ports import AcknowledgeReceived, Codec, FindMessage, Store
+
+
+class AcknowledgeService:
+    """States to senders how far their messages got after they were received."""
+
+    def __init__(self, *, store: Store, codec: Codec, clock: Clock, keys: KeyHolder) -> None:
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._keys = keys
+
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int:
+        """State an acknowledgement and return its instant; repeating it changes nothing and returns the first instant.
+
+        Raises:
+            NotFound: No such received message.
+            StateConflict: We sent the message ourselves.
+        """
+        keys = self._keys.current
+        if sender == keys.partner:
+            raise StateConflict("a message that we sent is acknowledged by its recipients")
+        stored = await self._store.read(FindMessage(sender=sender, message_id=message_id))
+        if stored is None:
+            raise NotFound("no such received message")
+        now_ms = self._clock.now_ms()
+        receipt = Receipt(envelope_digest=stored.digest, outcome=outcome, time_ms=now_ms, reason="", log_position=0)
+        _, (proof,) = sign_receipts([receipt], issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
+        time_ms = await self._store.write(
+            AcknowledgeReceived(sender=sender, message_id=message_id, proof=proof, now_ms=now_ms)
+        )
+        if time_ms is None:
+            raise NotFound("no such received message")
+        return time_ms

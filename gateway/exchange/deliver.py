@@ -1,0 +1,347 @@
+"""Deliver: what waits for one partner, when it is tried, and what its answers mean. No IO: takes instants, says what to do.
+
+`Backlog` keeps a bounded part of a partner's queue in memory; the database is the truth. `LinkSchedule` says when to
+connect. `Courier` turns answers into operations.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.crypto.at_rest import open_content, seal_content, seal_record, unwrap_message_key
+from gateway.crypto.envelope import SealingItem, open_plaintext, seal_batch
+from gateway.crypto.receipts import verify_proof, verify_receipts
+from gateway.errors import EnvelopeRejected, KeyRetired
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
+from gateway.ids import PartnerId
+from gateway.model.header import Urgency
+from gateway.model.partner import KeyPurpose, SignedCard
+from gateway.ports import (
+    Codec,
+    CommitReceipts,
+    EncapsulationRow,
+    FrameAnswer,
+    OutboxRow,
+    ReplaceEnvelope,
+    SentSecrets,
+    Store,
+    StoredReceipt,
+)
+
+FRAME_ROWS: Final = 128
+FRAME_BYTES: Final = 1 << 20
+"""A frame stays well under the 4 MiB that a link takes; one larger envelope travels alone."""
+READY_ROWS: Final = 1024
+READY_BYTES: Final = 4 << 20
+"""Kept in memory for one partner, whatever waits. 250 partners make 1 GiB at the very worst, and 4 MB when idle."""
+
+
+class Backlog:
+    """The part of one partner's queue that is in memory.
+
+    Invariant: an envelope is in memory, or in flight, or `behind` is set and the database will be read. So forgetting
+    everything and setting `behind` is always safe.
+    """
+
+    def __init__(self) -> None:
+        self._ready: dict[Urgency, deque[ReadyEnvelope]] = {urgency: deque() for urgency in Urgency}
+        self._held: set[bytes] = set()
+        """Digests in memory or in flight."""
+        self._rows = 0
+        self._bytes = 0
+        self._in_flight: dict[bytes, ReadyEnvelope] = {}
+        self.behind = True
+        """The database may hold rows that are not here."""
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def in_flight(self) -> int:
+        """Envelopes sent and not answered."""
+        return len(self._in_flight)
+
+    @property
+    def full(self) -> bool:
+        """No room for more."""
+        return self._rows >= READY_ROWS or self._bytes >= READY_BYTES
+
+    def offer(self, envelope: ReadyEnvelope) -> None:
+        """Take an envelope that has just become durable, or note that the database has more."""
+        # Keep the queue's order: with rows waiting in the database, a newcomer of the same urgency must not overtake.
+        if self.behind or self.full:
+            self.behind = True
+            return
+        if envelope.thread_id is not None:
+            self._promote(envelope)
+        self._add(envelope)
+
+    def load(self, envelope: ReadyEnvelope) -> None:
+        """Take a row read from the database, unless it is here or in flight."""
+        if envelope.digest not in self._held:
+            self._add(envelope)
+
+    def holds(self, digest: bytes) -> bool:
+        """Say whether an envelope is in memory or in flight."""
+        return digest in self._held
+
+    def _add(self, envelope: ReadyEnvelope) -> None:
+        self._ready[envelope.urgency].append(envelope)
+        self._held.add(envelope.digest)
+        self._rows += 1
+        self._bytes += envelope.envelope.size_bytes
+
+    def _promote(self, newcomer: ReadyEnvelope) -> None:
+        """Let earlier messages of the newcomer's thread inherit its urgency, in their order."""
+        for urgency in Urgency:
+            if urgency <= newcomer.urgency:
+                continue
+            queue = self._ready[urgency]
+            same = [item for item in queue if item.thread_id == newcomer.thread_id or _begins(item, newcomer)]
+            if same:
+                self._ready[urgency] = deque(item for item in queue if item not in same)
+                self._ready[newcomer.urgency].extend(same)
+
+    def take(self, now_ms: int) -> tuple[ReadyEnvelope, ...]:
+        """Move the next frame's envelopes into flight, most urgent first. Expired ones are dropped: they are buried elsewhere."""
+        frame: list[ReadyEnvelope] = []
+        size = 0
+        for urgency in Urgency:
+            queue = self._ready[urgency]
+            while queue and len(frame) < FRAME_ROWS:
+                item = queue[0]
+                item_bytes = item.envelope.size_bytes
+                if frame and size + item_bytes > FRAME_BYTES:
+                    return self._launch(frame)
+                queue.popleft()
+                self._rows -= 1
+                self._bytes -= item_bytes
+                if item.expire_ms <= now_ms:
+                    self._held.discard(item.digest)
+                    continue
+                frame.append(item)
+                size += item_bytes
+        return self._launch(frame)
+
+    def _launch(self, frame: list[ReadyEnvelope]) -> tuple[ReadyEnvelope, ...]:
+        for item in frame:
+            self._in_flight[item.digest] = item
+        return tuple(frame)
+
+    def land(self, digest: bytes) -> ReadyEnvelope | None:
+        """Take an answered envelope out of flight."""
+        item = self._in_flight.pop(digest, None)
+        if item is not None:
+            self._held.discard(digest)
+        return item
+
+    def forget(self) -> None:
+        """The link is gone: nothing is in flight, and the database is read again."""
+        for queue in self._ready.values():
+            queue.clear()
+        self._held.clear()
+        self._in_flight.clear()
+        self._rows = self._bytes = 0
+        self.behind = True
+
+
+def _begins(item: ReadyEnvelope, newcomer: ReadyEnvelope) -> bool:
+    return newcomer.thread_id is not None and item.message_id.raw == newcomer.thread_id.raw
+
+
+class LinkState(StrEnum):
+    """What a link is doing, in the words of the console."""
+
+    IDLE = "idle"
+    CONNECTED = "connected"
+    BACKING_OFF = "backing_off"
+    FROZEN = "frozen"
+    LEASED_ELSEWHERE = "leased_elsewhere"
+
+
+BACKOFF_MIN_MS: Final = 500
+BACKOFF_MAX_MS: Final = 60_000
+PROBE_MS: Final = 1_000
+"""DESIGN 3.6: while U0 or U1 waits the link is probed every second."""
+
+
+class LinkSchedule:
+    """When to connect to one partner: exponential back-off with full jitter, cut short by urgency and by signs of life.
+
+    Args:
+        random: Returns a number in [0, 1).
+    """
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self.failures = 0
+        self.reason = ""
+        self.next_ms = 0
+
+    def failed(self, now_ms: int, reason: str, *, urgent: bool) -> None:
+        """Note a failed attempt or a broken link."""
+        self.failures += 1
+        self.reason = reason
+        ceiling = min(BACKOFF_MAX_MS, BACKOFF_MIN_MS << min(self.failures, 16))
+        # Full jitter keeps a hundred gateways from knocking together when a partner comes back; at least half of the
+        # ceiling, so that an unlucky draw does not hammer.
+        delay = ceiling // 2 + int(self._random() * ceiling / 2)
+        self.next_ms = now_ms + (min(delay, PROBE_MS) if urgent else delay)
+
+    def hurry(self, now_ms: int) -> None:
+        """Something urgent came to wait."""
+        self.next_ms = min(self.next_ms, now_ms + PROBE_MS)
+
+    def heard(self, now_ms: int) -> None:
+        """The partner called us or answered: the breaker closes at once."""
+        self.failures = 0
+        self.reason = ""
+        self.next_ms = min(self.next_ms, now_ms)
+
+    def wait_ms(self, now_ms: int) -> int:
+        """Return how long to wait before the next attempt."""
+        return max(0, self.next_ms - now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an answer came to."""
+
+    landed: int
+    """Envelopes answered for good."""
+    deferred_reason: str
+    """Why some come again; empty when none do."""
+
+
+class Courier:
+    """Turns a partner's answers into receipts on disk, and seals again what was sealed for a retired key."""
+
+    def __init__(
+        self, *, directory: PartnerDirectory, store: Store, codec: Codec, clock: Clock, keys: KeyHolder
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._keys = keys
+
+    async def settle(
+        self, partner: PartnerId, epoch: int, backlog: Backlog, frame: tuple[ReadyEnvelope, ...], answer: FrameAnswer
+    ) -> Settled:
+        """Verify and store an answer to a frame.
+
+        Raises:
+            EnvelopeRejected: A receipt does not verify, or speaks of an envelope that was not in the frame.
+            LeaseLost: Another replica holds the link; nothing was stored.
+            CardRejected: The card shown with KEY_RETIRED does not follow the one we have.
+        """
+        now_ms = self._clock.now_ms()
+        receipts: list[StoredReceipt] = []
+        if answer.receipts is not None:
+            batch = answer.receipts
+            if batch.issuer != partner:
+                raise EnvelopeRejected("receipt issuer")
+            key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, batch.signing_key_id, now_ms)
+            receipts = [StoredReceipt(receipt=r, proof=p) for r, p in verify_receipts(batch, key, self._codec)]
+        for proof in answer.repeats:
+            if proof.issuer != partner:
+                raise EnvelopeRejected("receipt issuer")
+            key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, proof.signing_key_id, now_ms)
+            receipts.append(StoredReceipt(receipt=verify_proof(proof, key, self._codec), proof=proof))
+        if receipts:
+            await self._store.write(
+                CommitReceipts(partner=partner, epoch=epoch, receipts=tuple(receipts), now_ms=now_ms)
+            )
+        landed = sum(backlog.land(item.receipt.envelope_digest) is not None for item in receipts)
+        reason = await self._defer(partner, epoch, backlog, frame, answer)
+        # What got neither receipt nor deferral (a repeat under an older envelope) is read from the database again if it
+        # still waits there.
+        for item in frame:
+            if backlog.land(item.digest) is not None:
+                backlog.behind = True
+        return Settled(landed=landed, deferred_reason=reason)
+
+    async def _defer(
+        self, partner: PartnerId, epoch: int, backlog: Backlog, frame: tuple[ReadyEnvelope, ...], answer: FrameAnswer
+    ) -> str:
+        reason = ""
+        if answer.card is not None:
+            await self._directory.offer(partner, answer.card)
+        for deferral in answer.deferrals:
+            if deferral.index >= len(frame):
+                raise EnvelopeRejected("deferral index")
+            item = frame[deferral.index]
+            backlog.land(item.digest)
+            backlog.behind = True
+            if deferral.reason == KeyRetired.reason:
+                await self.seal_again(partner, epoch, item)
+            else:
+                reason = deferral.reason
+        return reason
+
+    async def seal_again(self, partner: PartnerId, epoch: int, item: ReadyEnvelope) -> None:
+        """Seal a waiting message for the partner's present key, under a new envelope id."""
+        secrets = await self._store.read(SentSecrets(envelope_id=item.envelope_id, partner=partner))
+        if secrets is None:
+            return
+        now_ms = self._clock.now_ms()
+        keys = self._keys.current
+        header = self._codec.decode_header(secrets.header)
+        context = key_context(keys.partner, header.message_id)
+        message_key = unwrap_message_key(keys.key_encryption, secrets.wrapped_message_key, context)
+        content_key, ciphertext, _ = open_content(message_key, secrets.content_sealed)
+        # The salt stays, and with it the content commitment: a copy that did arrive is recognised as the same message.
+        salt, body_bytes = open_plaintext(content_key, secrets.header, ciphertext)
+        sealing = SealingItem(
+            message_id=header.message_id,
+            kind=header.kind,
+            thread_id=header.thread_id,
+            in_reply_to=header.in_reply_to,
+            supersedes=header.supersedes,
+            mode=header.mode,
+            urgency=header.urgency,
+            create_ms=header.create_ms,
+            expire_ms=header.expire_ms,
+            body_bytes=body_bytes,
+            salt=salt,
+            recipients=((partner, secrets.previous_digest),),
+        )
+        batch = seal_batch(
+            [sealing],
+            sender=keys.partner,
+            sign_key=keys.envelope,
+            seal_keys={partner: self._directory.seal_key(partner, now_ms)},
+            codec=self._codec,
+            now_ms=now_ms,
+        )
+        sealed = batch.envelopes[0]
+        record = sealed.records[0]
+        await self._store.write(
+            ReplaceEnvelope(
+                partner=partner,
+                epoch=epoch,
+                message_id=header.message_id,
+                old_envelope_id=item.envelope_id,
+                envelope_id=sealed.header.envelope_id,
+                digest=sealed.digest,
+                header=sealed.header_bytes,
+                content_sealed=seal_content(message_key, sealed.content_key, sealed.ciphertext),
+                batch_path=sealed.batch_path,
+                signature=sealed.signature,
+                outbox=OutboxRow(
+                    partner=partner,
+                    record_sealed=seal_record(message_key, record.record_bytes),
+                    record_path=record.path,
+                    encapsulation_digest=record.encapsulation_digest,
+                    previous_digest=record.previous_digest,
+                ),
+                encapsulation=EncapsulationRow(
+                    digest=record.encapsulation_digest, encapsulation=batch.encapsulations[record.encapsulation_digest]
+                ),
+            )
+        )

@@ -1,0 +1,152 @@
+"""Read: stored messages, and the stream of events that a national system follows.
+
+A cursor is a position in the order of commit. It stays good as long as the events after it are kept.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.crypto.at_rest import open_content, unwrap_message_key
+from gateway.crypto.envelope import open_plaintext
+from gateway.errors import CursorExpired, CursorInvalid, NotFound, PageTokenInvalid
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.sealed_rows import key_context
+from gateway.ids import MessageId, PartnerId
+from gateway.ports import EventRange, EventRow, EventsSince, FindMessage, ListMessages, MessageRow, Store, StoredMessage
+
+MAX_PAGE: Final = 1000
+DEFAULT_PAGE: Final = 100
+WATCH_ROWS: Final = 256
+WATCH_POLL_S: Final = 2.0
+"""A lost wake-up delays an event by at most this."""
+_FAR_MS: Final = 1 << 52
+
+
+class Signal(Protocol):
+    """Wakes whoever waits for news."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when woken since the last call, or after the time-out."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A stored message and its body."""
+
+    stored: StoredMessage
+    body_bytes: bytes | None
+    """None once erased."""
+
+
+class MessageReader:
+    """Answers what is stored.
+
+    Args:
+        new_signal: Makes a signal that is woken by new events.
+    """
+
+    def __init__(self, *, own: PartnerId, store: Store, keys: KeyHolder, new_signal: Callable[[], Signal]) -> None:
+        self._own = own
+        self._store = store
+        self._keys = keys
+        self._new_signal = new_signal
+
+    async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage:
+        """Return a message with its body.
+
+        Raises:
+            NotFound: No such message, or it still waits for its predecessor.
+            StoreCorrupt: It is damaged.
+        """
+        stored = await self._store.read(FindMessage(sender=sender, message_id=message_id))
+        if stored is None:
+            raise NotFound("no such message")
+        return OpenedMessage(stored, self._open(stored))
+
+    def _open(self, stored: StoredMessage) -> bytes | None:
+        if stored.content_sealed is None or stored.wrapped_message_key is None:
+            return None
+        context = key_context(stored.row.sender, stored.row.message_id)
+        key = unwrap_message_key(self._keys.current.key_encryption, stored.wrapped_message_key, context)
+        content_key, ciphertext, _ = open_content(key, stored.content_sealed)
+        _, body_bytes = open_plaintext(content_key, stored.header, ciphertext)
+        return body_bytes
+
+    async def list(self, sent: bool | None, page_size: int, page_token: str) -> tuple[tuple[MessageRow, ...], str]:
+        """Return a page of messages, newest first, and the token of the next page (empty: no more).
+
+        Raises:
+            PageTokenInvalid: Not a token of this call.
+        """
+        size = min(page_size, MAX_PAGE) if page_size > 0 else DEFAULT_PAGE
+        before_ms, before_id = _parse_token(page_token) if page_token else (_FAR_MS, b"\xff" * 16)
+        rows = await self._store.read(
+            ListMessages(sent=sent, before_ms=before_ms, before_id=before_id, max_rows=size + 1)
+        )
+        if len(rows) <= size:
+            return rows, ""
+        last = rows[size - 1]
+        return rows[:size], _encode(b"p1" + last.create_ms.to_bytes(8, "big") + last.message_id.raw)
+
+    async def watch(self, since_cursor: str) -> AsyncIterator[tuple[tuple[EventRow, ...], str]]:
+        """Yield events after a cursor, first those stored, then live, each batch with the cursor after it.
+
+        Raises:
+            CursorInvalid: Not a cursor of this gateway.
+            CursorExpired: Events after it are no longer kept.
+        """
+        position = _parse_cursor(since_cursor) if since_cursor else 0
+        first, last = await self._store.read(EventRange())
+        if position > last:
+            raise CursorInvalid("the cursor lies after the last event of this gateway")
+        if since_cursor and position + 1 < first:
+            raise CursorExpired("events after this cursor are no longer kept")
+        signal = self._new_signal()
+        try:
+            while True:
+                rows = await self._store.read(EventsSince(position=position, max_rows=WATCH_ROWS))
+                if not rows:
+                    await signal.wait(WATCH_POLL_S)
+                    continue
+                position = rows[-1].position
+                yield rows, _encode(b"c1" + position.to_bytes(8, "big"))
+        finally:
+            signal.close()
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    # Lenient decoders take several texts for the same bytes; one text, one cursor.
+    if _encode(data) != text:
+        raise ValueError(text)
+    return data
+
+
+def _parse_cursor(text: str) -> int:
+    try:
+        data = _decode(text)
+    except (ValueError, binascii.Error):
+        raise CursorInvalid("the cursor was not made by this gateway") from None
+    if len(data) != 10 or data[:2] != b"c1":
+        raise CursorInvalid("the cursor was not made by this gateway")
+    return int.from_bytes(data[2:], "big")
+
+
+def _parse_token(text: str) -> tuple[int, bytes]:
+    try:
+        data = _decode(text)
+    except (ValueError, binascii.Error):
+        raise PageTokenInvalid("the page token was not made by this gateway") from None
+    if len(data) != 26 or data[:2] != b"p1":
+        raise PageTokenInvalid("the page token was not made by this gateway")
+    return int.from_bytes(data[2:10], "big"), data[10:]

@@ -1,0 +1,267 @@
+"""Receive: from a partner's frame to stored messages and signed receipts (DESIGN section 3, step 7).
+
+Steps for each envelope: open (size, parse, sender's key judged now, signature, recipient, commitments, clock), replay,
+schema, policy. What passes is stored with its receipt in one commit; what fails gets a signed refusal with one reason.
+Nothing is stated about an envelope that could not be judged for reasons of our own: it is deferred and comes again.
+A repeat gets the same receipt; a known message id with another commitment is refused.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from gateway.clock import Clock
+from gateway.crypto.at_rest import new_message_key, seal_content, wrap_message_key
+from gateway.crypto.envelope import OpenedEnvelope
+from gateway.crypto.keys import VerifyKey
+from gateway.crypto.receipts import sign_receipts, verify_receipts
+from gateway.errors import (
+    Busy,
+    ConcurrentUpdate,
+    EnvelopeRejected,
+    FieldInvalid,
+    GatewayError,
+    KeyRetired,
+    MessageIdReused,
+    PolicyDenied,
+)
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.quota import Quota
+from gateway.exchange.sealed_rows import key_context
+from gateway.ids import AuthorityId, MessageId, PartnerId
+from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
+from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.message import Body
+from gateway.model.partner import KeyPurpose
+from gateway.model.rules import check_body
+from gateway.policy.decision import Allow, Decision
+from gateway.ports import (
+    Codec,
+    CommitReceipts,
+    CommitReceived,
+    Deferral,
+    EncapsulationRow,
+    FrameAnswer,
+    KnownMessages,
+    OutgoingFrame,
+    ReceivedMessage,
+    ReceptionStatus,
+    Store,
+    StoredReceipt,
+)
+
+HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
+"""How long a message waits for its missing predecessor before it is shown with a gap. A flash message hardly waits."""
+MAX_ROUNDS: Final = 5
+
+
+class Policy(Protocol):
+    """Decides what may come in."""
+
+    def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision: ...
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What a frame's envelopes came to, by index in the frame."""
+
+    accepted: list[tuple[int, OpenedEnvelope, Body]] = field(default_factory=list)
+    pings: list[tuple[int, OpenedEnvelope]] = field(default_factory=list)
+    refused: list[tuple[int, bytes, str]] = field(default_factory=list)
+    repeats: list[ReceiptProof] = field(default_factory=list)
+    deferrals: list[Deferral] = field(default_factory=list)
+
+
+class ReceiveService:
+    """Takes in what partners send."""
+
+    def __init__(
+        self,
+        *,
+        directory: PartnerDirectory,
+        policy: Policy,
+        store: Store,
+        codec: Codec,
+        clock: Clock,
+        keys: KeyHolder,
+        quota: Quota,
+    ) -> None:
+        self._directory = directory
+        self._policy = policy
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._keys = keys
+        self._quota = quota
+
+    async def take_in(self, partner: PartnerId, frame: OutgoingFrame) -> FrameAnswer:
+        """Judge, store and answer one frame of an authenticated partner.
+
+        Raises:
+            PartnerUnknown: It has no card here.
+            PartnerFrozen: Exchange with it is stopped.
+            EnvelopeRejected: Its later receipts do not verify; nothing of the frame was stored.
+            StoreUnavailable: Nothing of the frame was stored.
+            ConcurrentUpdate: The same messages kept arriving elsewhere at the same moment.
+        """
+        self._directory.usable(partner)
+        now_ms = self._clock.now_ms()
+        if frame.receipts:
+            await self._take_receipts(partner, frame.receipts, now_ms)
+        batch: ReceiptBatch | None = None
+        judged = _Judged()
+        if frame.envelopes:
+            opened = self._open_all(partner, frame.envelopes, judged, now_ms)
+            for _ in range(MAX_ROUNDS):
+                attempt = _Judged(refused=list(judged.refused), deferrals=list(judged.deferrals))
+                await self._judge(partner, opened, attempt, now_ms)
+                batch, stored = await self._commit(partner, attempt, now_ms)
+                if stored:
+                    judged = attempt
+                    break
+            else:
+                raise ConcurrentUpdate("the same messages kept arriving elsewhere")
+        retired = any(deferral.reason == KeyRetired.reason for deferral in judged.deferrals)
+        return FrameAnswer(
+            sequence=frame.sequence,
+            receipts=batch,
+            repeats=tuple(judged.repeats),
+            deferrals=tuple(judged.deferrals),
+            card=self._directory.own_card() if retired else None,
+            receipts_stored=bool(frame.receipts),
+        )
+
+    async def _take_receipts(self, partner: PartnerId, batches: tuple[ReceiptBatch, ...], now_ms: int) -> None:
+        stored: list[StoredReceipt] = []
+        for batch in batches:
+            if batch.issuer != partner:
+                raise EnvelopeRejected("receipt issuer")
+            key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, batch.signing_key_id, now_ms)
+            for receipt, proof in verify_receipts(batch, key, self._codec):
+                stored.append(StoredReceipt(receipt=receipt, proof=proof))
+        await self._store.write(
+            CommitReceipts(partner=partner, epoch=None, receipts=tuple(stored), now_ms=now_ms),
+        )
+
+    def _open_all(
+        self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: _Judged, now_ms: int
+    ) -> list[tuple[int, OpenedEnvelope]]:
+        def verify_key(key_id: bytes) -> VerifyKey:
+            return self._directory.verify_key(partner, KeyPurpose.ENVELOPE, key_id, now_ms)
+
+        opener = self._keys.opener
+        opened: list[tuple[int, OpenedEnvelope]] = []
+        for index, envelope in enumerate(envelopes):
+            try:
+                item = opener.open(envelope, sender=partner, verify_keys=verify_key, now_ms=now_ms)
+                # Counted only now: before the signature is checked the urgency is anybody's claim.
+                self._quota.take(partner.code, item.header.urgency, now_ms)
+            except (KeyRetired, Busy) as error:
+                judged.deferrals.append(Deferral(index=index, reason=error.reason))
+            except GatewayError as error:
+                judged.refused.append((index, opener.digest_of(envelope), error.reason))
+            else:
+                opened.append((index, item))
+        return opened
+
+    async def _judge(
+        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged, now_ms: int
+    ) -> None:
+        ids = tuple(item.header.message_id for _, item in opened)
+        known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
+        first: dict[MessageId, bytes] = {}
+        for index, item in opened:
+            message_id, commitment = item.header.message_id, item.header.content_commitment
+            earlier = known.get(message_id)
+            if earlier is not None:
+                if earlier.content_commitment == commitment:
+                    judged.repeats.append(earlier.proof)
+                else:
+                    judged.refused.append((index, item.digest, MessageIdReused.reason))
+                continue
+            if message_id in first:
+                # Twice in one frame: the first decides; an equal second is answered when it is sent again.
+                if first[message_id] == commitment:
+                    judged.deferrals.append(Deferral(index=index, reason=ConcurrentUpdate.reason))
+                else:
+                    judged.refused.append((index, item.digest, MessageIdReused.reason))
+                continue
+            first[message_id] = commitment
+            try:
+                body = self._check(partner, item)
+            except GatewayError as error:
+                judged.refused.append((index, item.digest, error.reason))
+                continue
+            if item.header.kind is Kind.PING:
+                judged.pings.append((index, item))
+            else:
+                judged.accepted.append((index, item, body))
+
+    def _check(self, partner: PartnerId, item: OpenedEnvelope) -> Body:
+        body = self._codec.decode_body(item.body_bytes)
+        if body.kind is not item.header.kind:
+            raise FieldInvalid("header.kind", "is not the kind of the body")
+        if body.authority.partner != partner:
+            raise FieldInvalid("body.authority", "is not an authority of the sender")
+        check_body(body)
+        header = item.header
+        decision = self._policy.incoming(partner, body.authority, header.kind, header.mode, body.handling.purpose)
+        if not isinstance(decision, Allow):
+            raise PolicyDenied(decision.rule_ids, decision.explanation)
+        return body
+
+    async def _commit(
+        self, partner: PartnerId, judged: _Judged, now_ms: int
+    ) -> tuple[ReceiptBatch | None, bool]:
+        stated = [
+            *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
+            *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),
+            *((index, digest, Outcome.REFUSED, reason) for index, digest, reason in judged.refused),
+        ]
+        if not stated:
+            return None, True
+        stated.sort(key=lambda entry: entry[0])
+        receipts = [
+            Receipt(envelope_digest=digest, outcome=outcome, time_ms=now_ms, reason=reason, log_position=0)
+            for _, digest, outcome, reason in stated
+        ]
+        keys = self._keys.current
+        batch, proofs = sign_receipts(receipts, issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
+        if judged.accepted:
+            proof_of = {index: proof for (index, *_), proof in zip(stated, proofs, strict=True)}
+            rows = tuple(self._row(item, body, proof_of[index], now_ms) for index, item, body in judged.accepted)
+            encapsulations = {
+                item.record.encapsulation_digest: item.envelope.encapsulation for _, item, _ in judged.accepted
+            }
+            statuses = await self._store.write(
+                CommitReceived(
+                    sender=partner,
+                    messages=rows,
+                    encapsulations=tuple(EncapsulationRow(digest=d, encapsulation=e) for d, e in encapsulations.items()),
+                    now_ms=now_ms,
+                )
+            )
+            if ReceptionStatus.RACED in statuses:
+                return None, False
+        return batch, True
+
+    def _row(self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, now_ms: int) -> ReceivedMessage:
+        header = item.header
+        envelope = item.envelope
+        key = new_message_key()
+        key_encryption = self._keys.current.key_encryption
+        return ReceivedMessage(
+            header=header,
+            header_bytes=item.header_bytes,
+            digest=item.digest,
+            authority=body.authority.name,
+            content_sealed=seal_content(key, item.content_key, envelope.ciphertext, envelope.record),
+            record_path=envelope.record_path,
+            batch_path=envelope.batch_path,
+            signature=envelope.signature,
+            encapsulation_digest=item.record.encapsulation_digest,
+            previous_digest=item.record.previous_digest,
+            wrapped_message_key=wrap_message_key(key_encryption, key, key_context(header.sender, header.message_id)),
+            proof=proof,
+            hold_until_ms=now_ms + HOLD_MS[header.urgency],
+        )

@@ -1,0 +1,281 @@
+"""Submit: from a draft to a sealed, durable message that waits for its recipients (DESIGN section 3, steps 1 to 5).
+
+Drafts come in batches: what was queued together is checked, sealed and committed together, so that one signature, one
+encapsulation per recipient and one commit serve all. The caller is answered only when the commit is on disk.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from gateway.clock import Clock
+from gateway.crypto.envelope import SealedBatch, SealingItem, seal_batch
+from gateway.errors import (
+    ApprovalRequired,
+    AuthorityNotYours,
+    ConcurrentUpdate,
+    FieldInvalid,
+    GatewayError,
+    MessageTooLarge,
+    PolicyDenied,
+    RequestIdReused,
+)
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.quota import Quota
+from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
+from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.model.header import Supersedes
+from gateway.model.message import Draft
+from gateway.model.rules import check_draft
+from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.ports import (
+    Codec,
+    CommitSubmissions,
+    FindMessage,
+    FindRequest,
+    Store,
+    SubmissionResult,
+    SubmissionStatus,
+    ThreadHeads,
+)
+
+T = TypeVar("T")
+MAX_BODY_BYTES: Final = 2_000_000
+"""Largest body; envelope.proto takes 2 MiB of ciphertext. Larger things are attachments."""
+OFFLOAD_RECIPIENTS: Final = 8
+"""From this many encapsulations (about 0.3 ms each) sealing leaves the event loop."""
+MAX_ROUNDS: Final = 8
+"""How often a batch is sealed again because a thread's head moved, before the caller is asked to repeat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """A national system and the authorities it may speak for."""
+
+    principal: str
+    authorities: frozenset[AuthorityId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One draft handed in."""
+
+    submitter: Submitter
+    request_id: bytes
+    request_digest: bytes
+    """SHA-256 of the draft's bytes: tells a repeat from a reuse."""
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What would happen to a draft."""
+
+    decision: Decision
+    body_bytes: int
+    recipients: tuple[PartnerId, ...]
+    expire_ms: int
+
+
+class Policy(Protocol):
+    """Decides what may leave."""
+
+    def outgoing(self, draft: Draft) -> Decision: ...
+    def default_lifetime_ms(self, draft: Draft) -> int: ...
+
+
+@dataclass(slots=True)
+class _Job:
+    index: int
+    submission: Submission
+    expire_ms: int
+    message_id: MessageId
+    thread_id: ThreadId
+
+
+class SubmitService:
+    """Takes drafts from systems and officers.
+
+    Args:
+        ready: Told of each envelope once it is durable, so that an open link can send it without reading it back.
+        offload: Runs a function away from the event loop and returns its result.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: PartnerDirectory,
+        policy: Policy,
+        store: Store,
+        codec: Codec,
+        clock: Clock,
+        keys: KeyHolder,
+        quota: Quota,
+        ready: Callable[[ReadyEnvelope], None],
+        offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
+    ) -> None:
+        self._directory = directory
+        self._policy = policy
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._keys = keys
+        self._quota = quota
+        self._ready = ready
+        self._offload = offload
+
+    async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
+        """Run every check of `submit` and keep nothing.
+
+        Raises:
+            GatewayError: As `submit` would answer, except policy, which is in the result.
+        """
+        now_ms = self._clock.now_ms()
+        expire_ms = self._check_draft(submitter, draft, now_ms)
+        return Validation(
+            decision=self._policy.outgoing(draft),
+            body_bytes=len(draft.body_bytes),
+            recipients=draft.recipients,
+            expire_ms=expire_ms,
+        )
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
+        """Accept what may leave; answer each submission with its result or its error, in order.
+
+        A result means durable: the message, its rows for every recipient and its key are on disk.
+
+        Raises:
+            StoreUnavailable: Nothing of the batch was accepted.
+        """
+        now_ms = self._clock.now_ms()
+        answers: list[SubmissionResult | GatewayError | None] = [None] * len(submissions)
+        jobs: list[_Job] = []
+        for index, submission in enumerate(submissions):
+            try:
+                expire_ms = await self._check(submission, now_ms)
+            except GatewayError as error:
+                answers[index] = await self._repeated(submission) or error
+                continue
+            message_id = MessageId.new(now_ms)
+            thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
+            jobs.append(_Job(index, submission, expire_ms, message_id, thread_id))
+        for _ in range(MAX_ROUNDS):
+            if not jobs:
+                break
+            jobs = await self._round(jobs, answers, now_ms)
+        for job in jobs:
+            answers[job.index] = ConcurrentUpdate("other messages of the thread kept coming in between")
+        return [answer for answer in answers if answer is not None]
+
+    async def _round(
+        self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None], now_ms: int
+    ) -> list[_Job]:
+        """Seal and commit once; return the jobs to try again."""
+        now_jobs, again = _one_per_thread(jobs)
+        threads = tuple({job.thread_id for job in now_jobs if job.submission.draft.thread_id is not None})
+        heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
+        items = [_item(job, heads, now_ms) for job in now_jobs]
+        recipients = {partner for item in items for partner, _ in item.recipients}
+        seal_keys = {partner: self._directory.seal_key(partner, now_ms) for partner in recipients}
+        keys = self._keys.current
+
+        def seal() -> SealedBatch:
+            return seal_batch(
+                items, sender=keys.partner, sign_key=keys.envelope, seal_keys=seal_keys, codec=self._codec, now_ms=now_ms
+            )
+
+        batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
+        rows, ready = rows_of(batch, [job.submission for job in now_jobs], keys.key_encryption)
+        encapsulations = ready.encapsulations
+        results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
+        for job, result, envelopes in zip(now_jobs, results, ready.envelopes, strict=True):
+            match result.status:
+                case SubmissionStatus.NEW:
+                    answers[job.index] = result
+                    for envelope in envelopes:
+                        self._ready(envelope)
+                case SubmissionStatus.REPEATED:
+                    answers[job.index] = result
+                case SubmissionStatus.REUSED:
+                    answers[job.index] = RequestIdReused("this request_id was used before for another draft")
+                case SubmissionStatus.HEAD_MOVED:
+                    again.append(job)
+        return again
+
+    async def _check(self, submission: Submission, now_ms: int) -> int:
+        draft = submission.draft
+        expire_ms = self._check_draft(submission.submitter, draft, now_ms)
+        match self._policy.outgoing(draft):
+            case Allow():
+                pass
+            case Hold(rule_ids=rules, explanation=why):
+                raise ApprovalRequired(rules, why)
+            case Deny(rule_ids=rules, explanation=why):
+                raise PolicyDenied(rules, why)
+        if draft.supersedes is not None:
+            await self._check_supersedes(draft.supersedes)
+        self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
+        return expire_ms
+
+    def _check_draft(self, submitter: Submitter, draft: Draft, now_ms: int) -> int:
+        if len(draft.body_bytes) > MAX_BODY_BYTES:
+            raise MessageTooLarge("the body", len(draft.body_bytes), MAX_BODY_BYTES)
+        if draft.body.authority not in submitter.authorities:
+            raise AuthorityNotYours(f"'{submitter.principal}' may not speak for '{draft.body.authority}'")
+        for partner in draft.recipients:
+            self._directory.usable(partner)
+            self._directory.seal_key(partner, now_ms)
+        check_draft(draft, now_ms)
+        if draft.in_reply_to is not None and draft.thread_id is None:
+            raise FieldInvalid("draft.thread_id", "is needed when in_reply_to is set")
+        return draft.expire_ms if draft.expire_ms is not None else now_ms + self._policy.default_lifetime_ms(draft)
+
+    async def _check_supersedes(self, supersedes: Supersedes) -> None:
+        stored = await self._store.read(FindMessage(sender=self._directory.own, message_id=supersedes.message_id))
+        if stored is None:
+            raise FieldInvalid("draft.supersedes_id", "names no message that we sent")
+        if stored.row.content_commitment != supersedes.content_commitment:
+            raise FieldInvalid("draft.supersedes_commitment", "is not the commitment of the message it names")
+
+    async def _repeated(self, submission: Submission) -> SubmissionResult | None:
+        """A repeat gets the first answer even when the draft would not pass any more, for example after its expiry."""
+        found = await self._store.read(
+            FindRequest(
+                submitter=submission.submitter.principal,
+                request_id=submission.request_id,
+                request_digest=submission.request_digest,
+            )
+        )
+        return found if found is not None and found.status is SubmissionStatus.REPEATED else None
+
+
+def _one_per_thread(jobs: list[_Job]) -> tuple[list[_Job], list[_Job]]:
+    """Split off the second and later messages of a thread: each names the digest of the one before it."""
+    seen: set[ThreadId] = set()
+    now_jobs: list[_Job] = []
+    later: list[_Job] = []
+    for job in jobs:
+        if job.thread_id in seen:
+            later.append(job)
+        else:
+            seen.add(job.thread_id)
+            now_jobs.append(job)
+    return now_jobs, later
+
+
+def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int) -> SealingItem:
+    draft = job.submission.draft
+    return SealingItem(
+        message_id=job.message_id,
+        kind=draft.body.kind,
+        thread_id=job.thread_id,
+        in_reply_to=draft.in_reply_to,
+        supersedes=draft.supersedes,
+        mode=draft.mode,
+        urgency=draft.urgency,
+        create_ms=now_ms,
+        expire_ms=job.expire_ms,
+        body_bytes=draft.body_bytes,
+        recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
+    )

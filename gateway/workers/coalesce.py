@@ -1,0 +1,67 @@
+"""Turns concurrent single calls into batches: nothing waits to be batched, what is queued is the batch."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import GatewayError
+from gateway.exchange.submit import Submission, Submitter, SubmitService, Validation
+from gateway.model.message import Draft
+from gateway.ports import SubmissionResult
+
+BATCH: Final = 128
+"""Larger batches gain little: one signature and one encapsulation are already spread over 128."""
+CONCURRENT: Final = 2
+"""While one batch is being committed the next is sealed; more would only make batches smaller."""
+
+Answer = SubmissionResult | GatewayError
+
+
+class CoalescedSubmit:
+    """The submit service as callers see it: same calls, shared batches."""
+
+    def __init__(self, service: SubmitService) -> None:
+        self._service = service
+        self._queue: deque[tuple[Submission, asyncio.Future[Answer]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[Answer]:
+        """Accept what may leave; see SubmitService.submit."""
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in submissions]
+        self._queue.extend(zip(submissions, futures, strict=True))
+        self._start()
+        return list(await asyncio.gather(*futures)) if len(futures) > 1 else [await future for future in futures]
+
+    async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
+        """Run every check and keep nothing; see SubmitService.validate."""
+        return await self._service.validate(submitter, draft)
+
+    def _start(self) -> None:
+        while self._queue and len(self._running) < CONCURRENT:
+            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            task = asyncio.create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start()
+
+    async def _run(self, batch: list[tuple[Submission, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._service.submit([submission for submission, _ in batch])
+        except GatewayError as error:
+            answers = [error] * len(batch)
+        except BaseException as error:
+            # A bug must reach every caller, and the guard at the edge turns it into INTERNAL.
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

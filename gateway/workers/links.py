@@ -1,0 +1,85 @@
+"""All link workers: one per partner, started when its card comes, ended with the gateway."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+from gateway.clock import Clock
+from gateway.exchange.deliver import Courier
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.sealed_rows import ReadyEnvelope
+from gateway.ids import PartnerId
+from gateway.ports import Carrier, LinkIdentity, Store
+from gateway.workers.link import LinkWorker
+
+
+class Links:
+    """The gateway's links by partner."""
+
+    def __init__(
+        self,
+        *,
+        directory: PartnerDirectory,
+        store: Store,
+        carrier: Carrier,
+        identity: Callable[[], LinkIdentity],
+        courier: Courier,
+        keys: KeyHolder,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._carrier = carrier
+        self._identity = identity
+        self._courier = courier
+        self._keys = keys
+        self._clock = clock
+        self._holder = str(uuid.uuid4())
+        self._workers: dict[PartnerId, LinkWorker] = {}
+        self._group: asyncio.TaskGroup | None = None
+        directory.on_change(self._changed)
+
+    def worker(self, partner: PartnerId) -> LinkWorker | None:
+        """Return a partner's worker."""
+        return self._workers.get(partner)
+
+    def offer(self, envelope: ReadyEnvelope) -> None:
+        """Hand a durable envelope to its partner's worker. Without one the database keeps it."""
+        worker = self._workers.get(envelope.partner)
+        if worker is not None:
+            worker.offer(envelope)
+
+    def heard(self, partner: PartnerId) -> None:
+        """The partner made an authenticated call."""
+        worker = self._workers.get(partner)
+        if worker is not None:
+            worker.heard()
+
+    async def run(self) -> None:
+        """Run a worker for every partner until cancelled; the first that fails for good ends all."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
+                for partner in self._directory.partners():
+                    self._changed(partner)
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
+
+    def _changed(self, partner: PartnerId) -> None:
+        if self._group is None or partner == self._directory.own or partner in self._workers:
+            return
+        worker = LinkWorker(
+            partner=partner,
+            holder=self._holder,
+            directory=self._directory,
+            store=self._store,
+            carrier=self._carrier,
+            identity=self._identity,
+            courier=self._courier,
+            keys=self._keys,
+            clock=self._clock,
+        )
+        self._workers[partner] = worker
+        self._group.create_task(worker.run(), name=f"link/{partner}")
