@@ -13,7 +13,7 @@ from gateway.errors import FieldInvalid
 from gateway.model.alert import Alert, AlertInfo, AlertType, Area, Point, SourceTime
 from gateway.model.header import MAX_LIFETIME_MS
 from gateway.model.message import Body, Draft, Handling, Onward, Ping
-from gateway.model.text import FORBIDDEN_IN_TEXT, check_identifier, check_text
+from gateway.model.text import FORBIDDEN_IN_TEXT, check_identifier, check_text, check_uri
 
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The last millisecond of year 9999, the end of protobuf's Timestamp and of ISO 8601's four-digit years."""
@@ -151,6 +151,8 @@ def _check_info(info: AlertInfo, texts: list[str], at: str, index: int) -> None:
         time = getattr(info, name)
         if time is not None:
             _check_time(time, at, f"infos[{index}].{name}")
+    if info.web:
+        check_uri(info.web, f"{at}.infos[{index}].web")
     texts += info.categories
     texts += info.response_types
     texts += (
@@ -167,7 +169,8 @@ def _check_info(info: AlertInfo, texts: list[str], at: str, index: int) -> None:
         texts += (named.scheme, named.value)
     for named in info.parameters:
         texts += (named.scheme, named.value)
-    for resource in info.resources:
+    for number, resource in enumerate(info.resources):
+        check_uri(resource.uri, f"{at}.infos[{index}].resources[{number}].uri")
         texts += (
             resource.description,
             resource.media_type,
@@ -222,8 +225,13 @@ def _is_on_earth(points: Sequence[Point]) -> bool:
     return True
 
 
+def is_language(tag: str) -> bool:
+    """Return whether a text has the form of a BCP 47 tag of at most 35 characters."""
+    return len(tag) <= 35 and _LANGUAGE.match(tag) is not None
+
+
 def _check_language(language: str, at: str, name: str) -> None:
-    if not _LANGUAGE.match(language) or len(language) > 35:
+    if not is_language(language):
         raise FieldInvalid(f"{at}.{name}", "must be a language tag, as in 'zh-Hans' (BCP 47)")
 
 

@@ -33,6 +33,8 @@ class LocalizedText:
 # (U+2066..U+2069) are legal in texts, where templates balance them, but not in identifiers.
 FORBIDDEN_IN_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 """Characters that check_text refuses."""
+_SAFE_URI: Final = re.compile(r"(?:https?|ftp)://|(?:mailto|tel|geo):", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"[^/?#]*:")
 # Format, control, surrogate and private-use characters, and the line and paragraph separators.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -73,3 +75,18 @@ def check_identifier(value: str, field: str) -> None:
                 field,
                 f"has an invisible character (U+{ord(character):04X}) at character {position}",
             )
+
+
+def check_uri(value: str, field: str) -> None:
+    """Refuse an address that a screen must never make into a link: script, data, file and every scheme not listed here.
+
+    Relative references and empty values pass.
+
+    Raises:
+        FieldInvalid: The scheme is not http, https, ftp, mailto, tel or geo.
+    """
+    if value.startswith(("https://", "http://")) or not value:
+        return
+    # Browsers skip white space and controls inside a scheme, so a colon is what counts, not a well-formed name.
+    if not _SAFE_URI.match(value) and _SCHEME.match(value):
+        raise FieldInvalid(field, "must be an address of http, https, ftp, mailto, tel or geo")

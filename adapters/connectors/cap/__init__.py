@@ -1,0 +1,29 @@
+"""The CAP connector: alerts of the Common Alerting Protocol 1.0, 1.1 and 1.2 in. docs/reference/cap.md says what is read."""
+
+from typing import ClassVar
+
+from adapters.connectors.cap.check import CapCheck, check_cap
+from adapters.connectors.cap.document import MAX_ORIGINAL_BYTES
+from adapters.connectors.cap.read import CapReading, read_cap
+
+__all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_cap", "read_cap"]
+
+
+class CapConnector:
+    """Reads CAP files for whoever finds it by its entry point."""
+
+    name: ClassVar[str] = "cap"
+
+    def read(self, data: bytes) -> CapReading:
+        """Read one CAP document.
+
+        Raises:
+            MessageMalformed: Not XML, hostile XML, or not a CAP alert.
+            MessageTooLarge: More than can be carried verbatim.
+            FieldInvalid: An element without which an alert is none is missing or unusable.
+        """
+        return read_cap(data)
+
+    def check(self, data: bytes) -> CapCheck:
+        """Return the verdict on one file."""
+        return check_cap(data)
