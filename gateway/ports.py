@@ -36,6 +36,11 @@ class Query(Generic[T_co]):
 class Store(Protocol):
     """Durable state. One port, two engines, one contract suite."""
 
+    @property
+    def shared(self) -> bool:
+        """Other processes may write to the same database."""
+        ...
+
     async def write(self, operation: Operation[T]) -> T:
         """Apply an operation and return its result once it is on disk.
 
@@ -57,7 +62,7 @@ class Store(Protocol):
     def subscribe(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call wake in the event loop after a commit that touched the topic, from whatever replica; return how to stop.
 
-        Topics: "outbox/<partner>", "events", "cards". Wake-ups may be spurious and, after a lost connection,
+        Topics: "outbox/<partner>", "events.new" (an event has no position yet), "events" (positions were given), "cards". Wake-ups may be spurious and, after a lost connection,
         missing: whoever waits also looks by itself now and then.
         """
         ...

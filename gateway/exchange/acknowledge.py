@@ -1,5 +1,7 @@
 """Acknowledge: a national system or an officer has taken a received message over; the sender gets a signed receipt."""
 
+from collections.abc import Callable
+
 from gateway.clock import Clock
 from gateway.crypto.receipts import sign_receipts
 from gateway.errors import NotFound, StateConflict
@@ -10,13 +12,20 @@ from gateway.ports import AcknowledgeReceived, Codec, FindMessage, Store
 
 
 class AcknowledgeService:
-    """States to senders how far their messages got after they were received."""
+    """States to senders how far their messages got after they were received.
 
-    def __init__(self, *, store: Store, codec: Codec, clock: Clock, keys: KeyHolder) -> None:
+    Args:
+        queued: Told of a partner for whom a receipt has become durable.
+    """
+
+    def __init__(
+        self, *, store: Store, codec: Codec, clock: Clock, keys: KeyHolder, queued: Callable[[PartnerId], None]
+    ) -> None:
         self._store = store
         self._codec = codec
         self._clock = clock
         self._keys = keys
+        self._queued = queued
 
     async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int:
         """State an acknowledgement and return its instant; repeating it changes nothing and returns the first instant.
@@ -39,4 +48,5 @@ class AcknowledgeService:
         )
         if time_ms is None:
             raise NotFound("no such received message")
+        self._queued(sender)
         return time_ms

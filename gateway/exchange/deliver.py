@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.crypto.at_rest import open_content, seal_content, seal_record, unwrap_message_key
-from gateway.crypto.envelope import SealingItem, open_plaintext, seal_batch
+from gateway.crypto.at_rest import open_content, open_stored_salted, seal_content, seal_record, unwrap_message_key
+from gateway.crypto.envelope import SealingItem, seal_batch
 from gateway.crypto.receipts import verify_proof, verify_receipts
 from gateway.errors import EnvelopeRejected, KeyRetired
 from gateway.exchange.directory import PartnerDirectory
@@ -55,6 +55,8 @@ class Backlog:
         self._rows = 0
         self._bytes = 0
         self._in_flight: dict[bytes, ReadyEnvelope] = {}
+        self._late: list[ReadyEnvelope] | None = None
+        """Newcomers while the database is being read; None at other times."""
         self.behind = True
         """The database may hold rows that are not here."""
 
@@ -73,6 +75,9 @@ class Backlog:
 
     def offer(self, envelope: ReadyEnvelope) -> None:
         """Take an envelope that has just become durable, or note that the database has more."""
+        if self._late is not None and len(self._late) < READY_ROWS:
+            self._late.append(envelope)
+            return
         # Keep the queue's order: with rows waiting in the database, a newcomer of the same urgency must not overtake.
         if self.behind or self.full:
             self.behind = True
@@ -81,10 +86,25 @@ class Backlog:
             self._promote(envelope)
         self._add(envelope)
 
+    def begin_load(self) -> None:
+        """The database is about to be read: newcomers are kept apart until it is known whether they were in it."""
+        self._late = []
+        self.behind = False
+
     def load(self, envelope: ReadyEnvelope) -> None:
         """Take a row read from the database, unless it is here or in flight."""
         if envelope.digest not in self._held:
             self._add(envelope)
+
+    def end_load(self, *, complete: bool) -> None:
+        """The reading is over; complete means that every waiting row is now in memory or in flight."""
+        late, self._late = self._late or [], None
+        if not complete or self.behind:
+            self.behind = True
+            return
+        for envelope in late:
+            if envelope.digest not in self._held:
+                self.offer(envelope)
 
     def holds(self, digest: bytes) -> bool:
         """Say whether an envelope is in memory or in flight."""
@@ -146,6 +166,7 @@ class Backlog:
             queue.clear()
         self._held.clear()
         self._in_flight.clear()
+        self._late = None
         self._rows = self._bytes = 0
         self.behind = True
 
@@ -296,7 +317,7 @@ class Courier:
         message_key = unwrap_message_key(keys.key_encryption, secrets.wrapped_message_key, context)
         content_key, ciphertext, _ = open_content(message_key, secrets.content_sealed)
         # The salt stays, and with it the content commitment: a copy that did arrive is recognised as the same message.
-        salt, body_bytes = open_plaintext(content_key, secrets.header, ciphertext)
+        salt, body_bytes = open_stored_salted(content_key, secrets.header, ciphertext, self._codec)
         sealing = SealingItem(
             message_id=header.message_id,
             kind=header.kind,

@@ -180,7 +180,9 @@ class PartnerDirectory:
         if card.partner == self.own:
             raise CardRejected("this is our own card")
         identity = card.keys_for(KeyPurpose.IDENTITY)
-        if not identity or not any(same_fingerprint(fingerprint(key.public_key), claimed_fingerprint) for key in identity):
+        if not identity or not any(
+            same_fingerprint(fingerprint(key.public_key), claimed_fingerprint) for key in identity
+        ):
             raise FingerprintMismatch("the fingerprint given is not that of the card's identity key")
         known = self._known.get(card.partner)
         if known is not None and signed.card == known.verified.signed.card:

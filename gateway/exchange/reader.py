@@ -9,13 +9,22 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.crypto.at_rest import open_content, unwrap_message_key
-from gateway.crypto.envelope import open_plaintext
+from gateway.crypto.at_rest import open_content, open_stored_body, unwrap_message_key
 from gateway.errors import CursorExpired, CursorInvalid, NotFound, PageTokenInvalid
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import key_context
 from gateway.ids import MessageId, PartnerId
-from gateway.ports import EventRange, EventRow, EventsSince, FindMessage, ListMessages, MessageRow, Store, StoredMessage
+from gateway.ports import (
+    Codec,
+    EventRange,
+    EventRow,
+    EventsSince,
+    FindMessage,
+    ListMessages,
+    MessageRow,
+    Store,
+    StoredMessage,
+)
 
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
@@ -28,8 +37,8 @@ _FAR_MS: Final = 1 << 52
 class Signal(Protocol):
     """Wakes whoever waits for news."""
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return when woken since the last call, or after the time-out."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True when woken since the last call, False after the time-out."""
         ...
 
     def close(self) -> None: ...
@@ -51,9 +60,9 @@ class MessageReader:
         new_signal: Makes a signal that is woken by new events.
     """
 
-    def __init__(self, *, own: PartnerId, store: Store, keys: KeyHolder, new_signal: Callable[[], Signal]) -> None:
-        self._own = own
+    def __init__(self, *, store: Store, codec: Codec, keys: KeyHolder, new_signal: Callable[[], Signal]) -> None:
         self._store = store
+        self._codec = codec
         self._keys = keys
         self._new_signal = new_signal
 
@@ -75,8 +84,7 @@ class MessageReader:
         context = key_context(stored.row.sender, stored.row.message_id)
         key = unwrap_message_key(self._keys.current.key_encryption, stored.wrapped_message_key, context)
         content_key, ciphertext, _ = open_content(key, stored.content_sealed)
-        _, body_bytes = open_plaintext(content_key, stored.header, ciphertext)
-        return body_bytes
+        return open_stored_body(content_key, stored.header, ciphertext, self._codec)
 
     async def list(self, sent: bool | None, page_size: int, page_token: str) -> tuple[tuple[MessageRow, ...], str]:
         """Return a page of messages, newest first, and the token of the next page (empty: no more).

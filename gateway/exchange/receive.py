@@ -210,9 +210,7 @@ class ReceiveService:
             raise PolicyDenied(decision.rule_ids, decision.explanation)
         return body
 
-    async def _commit(
-        self, partner: PartnerId, judged: _Judged, now_ms: int
-    ) -> tuple[ReceiptBatch | None, bool]:
+    async def _commit(self, partner: PartnerId, judged: _Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
         stated = [
             *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
             *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),
@@ -237,7 +235,9 @@ class ReceiveService:
                 CommitReceived(
                     sender=partner,
                     messages=rows,
-                    encapsulations=tuple(EncapsulationRow(digest=d, encapsulation=e) for d, e in encapsulations.items()),
+                    encapsulations=tuple(
+                        EncapsulationRow(digest=d, encapsulation=e) for d, e in encapsulations.items()
+                    ),
                     now_ms=now_ms,
                 )
             )

@@ -172,24 +172,29 @@ class SubmitService:
         self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None], now_ms: int
     ) -> list[_Job]:
         """Seal and commit once; return the jobs to try again."""
-        now_jobs, again = _one_per_thread(jobs)
-        threads = tuple({job.thread_id for job in now_jobs if job.submission.draft.thread_id is not None})
+        again: list[_Job] = []
+        threads = tuple({job.thread_id for job in jobs if job.submission.draft.thread_id is not None})
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
-        items = [_item(job, heads, now_ms) for job in now_jobs]
+        items = [_item(job, heads, now_ms) for job in jobs]
         recipients = {partner for item in items for partner, _ in item.recipients}
         seal_keys = {partner: self._directory.seal_key(partner, now_ms) for partner in recipients}
         keys = self._keys.current
 
         def seal() -> SealedBatch:
             return seal_batch(
-                items, sender=keys.partner, sign_key=keys.envelope, seal_keys=seal_keys, codec=self._codec, now_ms=now_ms
+                items,
+                sender=keys.partner,
+                sign_key=keys.envelope,
+                seal_keys=seal_keys,
+                codec=self._codec,
+                now_ms=now_ms,
             )
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
-        rows, ready = rows_of(batch, [job.submission for job in now_jobs], keys.key_encryption)
+        rows, ready = rows_of(batch, [job.submission for job in jobs], keys.key_encryption)
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
-        for job, result, envelopes in zip(now_jobs, results, ready.envelopes, strict=True):
+        for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):
             match result.status:
                 case SubmissionStatus.NEW:
                     answers[job.index] = result
@@ -248,20 +253,6 @@ class SubmitService:
             )
         )
         return found if found is not None and found.status is SubmissionStatus.REPEATED else None
-
-
-def _one_per_thread(jobs: list[_Job]) -> tuple[list[_Job], list[_Job]]:
-    """Split off the second and later messages of a thread: each names the digest of the one before it."""
-    seen: set[ThreadId] = set()
-    now_jobs: list[_Job] = []
-    later: list[_Job] = []
-    for job in jobs:
-        if job.thread_id in seen:
-            later.append(job)
-        else:
-            seen.add(job.thread_id)
-            now_jobs.append(job)
-    return now_jobs, later
 
 
 def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int) -> SealingItem:

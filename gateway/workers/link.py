@@ -36,7 +36,7 @@ from gateway.ports import (
     WaitingReceipt,
     WaitingReceipts,
 )
-from gateway.workers.signals import StoreSignal
+from gateway.workers.signals import Signal
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +46,11 @@ WINDOW_FRAMES: Final = 4
 """Frames sent and not answered: enough to keep the partner busy, few enough to lose little."""
 ANSWER_TIMEOUT_S: Final = 30.0
 """A link that is silent for so long with frames in flight is half-open: close it and send again."""
-SCAN_S: Final = 1.0
-"""How often the database is looked at without being woken (lost wake-ups, other replicas, out-of-order numbers)."""
+IDLE_S: Final = 1.0
+SCAN_S: Final = 15.0
+"""How often the database is looked at without being woken."""
+SHARED_SCAN_S: Final = 1.0
+"""The same when other replicas write too: wake-ups can be lost, and numbers appear out of order."""
 LOAD_ROWS: Final = 256
 LOAD_BYTES: Final = 2 << 20
 SUCCESS_NOTE_MS: Final = 10_000
@@ -81,7 +84,9 @@ class LinkWorker:
         self._keys = keys
         self._clock = clock
         self._backlog = Backlog()
-        self._signal = StoreSignal(store, f"outbox/{partner}")
+        self._signal = Signal()
+        # On a store of our own every row is offered to us; on a shared one other replicas accept messages too.
+        self._unsubscribe = store.subscribe(f"outbox/{partner}", self._stored_elsewhere) if store.shared else None
         self._frames: deque[tuple[OutgoingFrame, tuple[ReadyEnvelope, ...], tuple[WaitingReceipt, ...]]] = deque()
         self._answered = asyncio.Event()
         self._settled_ms = 0
@@ -98,6 +103,20 @@ class LinkWorker:
                 self.schedule.hurry(self._clock.now_ms())
         self._signal.wake()
 
+    def receipts_wait(self) -> None:
+        """A later rung for this partner has just become durable."""
+        self._receipts_maybe = True
+        self._signal.wake()
+
+    def _look_again(self) -> None:
+        """Another replica may have queued something, or a wake-up was lost."""
+        self._backlog.behind = True
+        self._receipts_maybe = True
+
+    def _stored_elsewhere(self) -> None:
+        self._look_again()
+        self._signal.wake()
+
     def heard(self) -> None:
         """The partner called us: it lives, so try it now."""
         if self.state is LinkState.BACKING_OFF:
@@ -106,7 +125,8 @@ class LinkWorker:
 
     def close(self) -> None:
         """Hear no more wake-ups."""
-        self._signal.close()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -126,16 +146,16 @@ class LinkWorker:
             card = self._directory.usable(self.partner)
         except PartnerFrozen:
             self.state = LinkState.FROZEN
-            await self._signal.wait(SCAN_S)
+            await self._signal.wait(IDLE_S)
             return
         except PartnerUnknown:
-            await self._signal.wait(SCAN_S)
+            await self._signal.wait(IDLE_S)
             return
         epoch = await self._lease(now_ms)
         if epoch is None:
             self.state = LinkState.LEASED_ELSEWHERE
             self._backlog.forget()
-            await self._signal.wait(SCAN_S)
+            await self._signal.wait(IDLE_S)
             return
         try:
             link = await self._carrier.connect(self._identity(), card)
@@ -161,9 +181,7 @@ class LinkWorker:
         now_ms = self._clock.now_ms()
         self.state = LinkState.BACKING_OFF
         self.schedule.failed(now_ms, error.text, urgent=self._urgent)
-        log.info(
-            "link.failed", partner=self.partner.code, reason=error.reason, retry_ms=self.schedule.wait_ms(now_ms)
-        )
+        log.info("link.failed", partner=self.partner.code, reason=error.reason, retry_ms=self.schedule.wait_ms(now_ms))
 
     async def _lease(self, now_ms: int) -> int | None:
         return await self._store.write(
@@ -210,10 +228,8 @@ class LinkWorker:
             receipts = await self._waiting_receipts()
             if not envelopes and not receipts:
                 self._urgent = False
-                await self._signal.wait(SCAN_S)
-                # Rows of other replicas and lost wake-ups: whoever was woken or has waited looks again.
-                self._backlog.behind = self._backlog.behind or not len(self._backlog)
-                self._receipts_maybe = True
+                if not await self._signal.wait(SHARED_SCAN_S if self._store.shared else SCAN_S):
+                    self._look_again()
                 continue
             sequence += 1
             frame = OutgoingFrame(
@@ -242,7 +258,14 @@ class LinkWorker:
 
     async def _load(self) -> None:
         """Read waiting rows that are not in flight, most urgent first, until memory's share is full or none is left."""
-        self._backlog.behind = False
+        self._backlog.begin_load()
+        complete = False
+        try:
+            complete = await self._load_rows()
+        finally:
+            self._backlog.end_load(complete=complete)
+
+    async def _load_rows(self) -> bool:
         keys = self._keys.current
         for urgency in Urgency:
             after = 0
@@ -262,10 +285,9 @@ class LinkWorker:
                         self._backlog.load(ready_from_row(row, keys.partner, self.partner, keys.key_encryption))
                 if not rows:
                     break
-                if len(self._backlog):
-                    # Something to send now: the rest is read when this is on its way.
-                    self._backlog.behind = True
-                    return
+                if self._backlog.full:
+                    return False
+        return True
 
     async def _waiting_receipts(self) -> tuple[WaitingReceipt, ...]:
         if not self._receipts_maybe or any(receipts for _, _, receipts in self._frames):

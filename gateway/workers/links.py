@@ -50,6 +50,12 @@ class Links:
         if worker is not None:
             worker.offer(envelope)
 
+    def receipts_wait(self, partner: PartnerId) -> None:
+        """A later rung for the partner has just become durable."""
+        worker = self._workers.get(partner)
+        if worker is not None:
+            worker.receipts_wait()
+
     def heard(self, partner: PartnerId) -> None:
         """The partner made an authenticated call."""
         worker = self._workers.get(partner)

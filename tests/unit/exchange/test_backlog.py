@@ -1,0 +1,132 @@
+"""The bounded memory of one partner's queue."""
+
+import os
+
+from gateway.exchange.deliver import FRAME_ROWS, READY_ROWS, Backlog
+from gateway.exchange.sealed_rows import ReadyEnvelope
+from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.model.envelope import Envelope, MerklePath
+from gateway.model.header import Urgency
+
+PATH = MerklePath(0, 1, b"")
+
+
+def envelope(
+    urgency: Urgency = Urgency.U3,
+    *,
+    thread: bytes | None = None,
+    message: bytes | None = None,
+    size: int = 100,
+    expire_ms: int = 1 << 50,
+) -> ReadyEnvelope:
+    """Return an envelope that is ready to leave; its bytes are of no matter here."""
+    return ReadyEnvelope(
+        partner=PartnerId("th"),
+        message_id=MessageId(message or os.urandom(16)),
+        envelope_id=EnvelopeId(os.urandom(16)),
+        thread_id=None if thread is None else ThreadId(thread),
+        urgency=urgency,
+        expire_ms=expire_ms,
+        digest=os.urandom(32),
+        envelope=Envelope(
+            header=b"h", ciphertext=b"c" * size, record=b"r", record_path=PATH, batch_path=PATH, signature=b"s" * 64,
+            encapsulation=b"e",
+        ),
+    )  # fmt: skip
+
+
+def caught_up() -> Backlog:
+    """Return a backlog that knows the database holds nothing else."""
+    backlog = Backlog()
+    backlog.begin_load()
+    backlog.end_load(complete=True)
+    return backlog
+
+
+def test_most_urgent_leaves_first_and_equals_keep_their_order() -> None:
+    backlog = caught_up()
+    items = [envelope(urgency) for urgency in (Urgency.U3, Urgency.U1, Urgency.U3, Urgency.U0, Urgency.U1)]
+    for item in items:
+        backlog.offer(item)
+    assert [item.digest for item in backlog.take(0)] == [items[i].digest for i in (3, 1, 4, 0, 2)]
+    assert backlog.in_flight == 5
+
+
+def test_earlier_messages_of_a_thread_inherit_the_urgency_of_a_later_one() -> None:
+    backlog = caught_up()
+    thread = os.urandom(16)
+    first = envelope(Urgency.U3, message=thread)
+    other = envelope(Urgency.U1)
+    second = envelope(Urgency.U2, thread=thread)
+    flash = envelope(Urgency.U0, thread=thread)
+    for item in (first, other, second, flash):
+        backlog.offer(item)
+    assert [item.digest for item in backlog.take(0)] == [item.digest for item in (first, second, flash, other)]
+
+
+def test_newcomers_do_not_overtake_rows_that_wait_in_the_database() -> None:
+    backlog = Backlog()
+    backlog.offer(envelope(Urgency.U3))
+    assert len(backlog) == 0
+    assert backlog.behind
+
+
+def test_memory_is_bounded_and_overflow_is_remembered() -> None:
+    backlog = caught_up()
+    for _ in range(READY_ROWS + 10):
+        backlog.offer(envelope())
+    assert len(backlog) == READY_ROWS
+    assert backlog.behind
+
+
+def test_a_newcomer_during_a_load_is_taken_once() -> None:
+    backlog = Backlog()
+    twice, late = envelope(), envelope()
+    backlog.begin_load()
+    backlog.offer(twice)
+    backlog.offer(late)
+    backlog.load(twice)
+    backlog.end_load(complete=True)
+    assert [item.digest for item in backlog.take(0)] == [twice.digest, late.digest]
+    assert not backlog.behind
+
+
+def test_an_incomplete_load_leaves_newcomers_to_the_database() -> None:
+    backlog = Backlog()
+    backlog.begin_load()
+    backlog.offer(envelope())
+    backlog.load(envelope())
+    backlog.end_load(complete=False)
+    assert len(backlog) == 1
+    assert backlog.behind
+
+
+def test_what_is_in_flight_is_not_loaded_again_until_the_link_is_lost() -> None:
+    backlog = caught_up()
+    item = envelope()
+    backlog.offer(item)
+    backlog.take(0)
+    backlog.load(item)
+    assert len(backlog) == 0
+    backlog.forget()
+    backlog.load(item)
+    assert len(backlog) == 1
+
+
+def test_expired_envelopes_do_not_leave() -> None:
+    backlog = caught_up()
+    backlog.offer(envelope(expire_ms=1000))
+    assert backlog.take(1000) == ()
+    assert backlog.in_flight == 0
+
+
+def test_a_frame_is_bounded_in_rows_and_bytes_but_one_large_envelope_travels() -> None:
+    backlog = caught_up()
+    for _ in range(FRAME_ROWS + 1):
+        backlog.offer(envelope())
+    assert len(backlog.take(0)) == FRAME_ROWS
+    assert len(backlog.take(0)) == 1
+    backlog.offer(envelope(size=2_000_000))
+    backlog.offer(envelope(size=10))
+    assert len(backlog.take(0)) == 1
+    assert len(backlog.take(0)) == 1
