@@ -1,0 +1,182 @@
+"""Asks the running gateway over the Unix socket in its home.
+
+The socket stands in a directory that only the gateway's own user may enter: possession is the authentication.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from concord.v1 import admin_service_pb2 as pb
+from concord.v1.admin_service_pb2_grpc import AdminServiceStub
+from google.rpc import error_details_pb2, status_pb2
+
+from gateway.cli.failure import ExitCode, Failure, exit_code_of
+from gateway.errors import GatewayError, GatewayUnreachable
+
+SOCKET_FILE: Final = "admin.sock"
+TIMEOUT_S: Final = 10.0
+"""A local call that takes longer means a gateway that hangs."""
+SUBMIT_TIMEOUT_S: Final = 30.0
+TEST_TIMEOUT_S: Final = 60.0
+"""`partner test` waits for a sealed ping to come back."""
+MAX_ANSWER_BYTES: Final = 256 << 20
+"""An inbox page carries whole bodies, up to 2 MiB each."""
+
+
+class AdminClient:
+    """The gateway of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._path = (home / SOCKET_FILE).absolute()
+        try:
+            found = stat.S_ISSOCK(os.stat(self._path).st_mode)
+        except OSError:
+            found = False
+        if not found:
+            raise self._unreachable("there is no socket")
+        options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES), ("grpc.enable_http_proxy", 0)]
+        self._channel = grpc.insecure_channel(f"unix:{self._path}", options=options)
+        self._stub = AdminServiceStub(self._channel)
+
+    def __enter__(self) -> "AdminClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def status(self, timeout_s: float = TIMEOUT_S) -> pb.GetStatusResponse:
+        """Return who runs and how it does."""
+        with self._errors("ask the gateway how it is"):
+            return self._stub.GetStatus(pb.GetStatusRequest(), timeout=timeout_s)
+
+    def outbox(self) -> pb.ListOutboxResponse:
+        """Return what waits for each partner."""
+        with self._errors("ask what waits"):
+            return self._stub.ListOutbox(pb.ListOutboxRequest(), timeout=TIMEOUT_S)
+
+    def partners(self) -> pb.ListPartnersResponse:
+        """Return the partners known."""
+        with self._errors("list partners"):
+            return self._stub.ListPartners(pb.ListPartnersRequest(), timeout=TIMEOUT_S)
+
+    def own_card(self) -> pb.GetOwnCardResponse:
+        """Return the gateway's own signed card."""
+        with self._errors("fetch the gateway's own card"):
+            return self._stub.GetOwnCard(pb.GetOwnCardRequest(), timeout=TIMEOUT_S)
+
+    def add_partner(self, request: pb.AddPartnerRequest) -> pb.AddPartnerResponse:
+        """Add or renew a partner."""
+        with self._errors("add the partner"):
+            return self._stub.AddPartner(request, timeout=TIMEOUT_S)
+
+    def freeze(self, partner: str, frozen: bool) -> pb.SetPartnerFrozenResponse:
+        """Stop or resume exchange with a partner."""
+        with self._errors(f"{'freeze' if frozen else 'thaw'} exchange with '{partner}'"):
+            request = pb.SetPartnerFrozenRequest(partner=partner, frozen=frozen)
+            return self._stub.SetPartnerFrozen(request, timeout=TIMEOUT_S)
+
+    def rotate(self, purpose: str, revoke: bool) -> pb.RotateKeysResponse:
+        """Make new keys of one purpose and a new card."""
+        with self._errors(f"rotate the {purpose} key"):
+            return self._stub.RotateKeys(pb.RotateKeysRequest(purpose=purpose, revoke=revoke), timeout=TIMEOUT_S)
+
+    def submit(self, request: pb.SubmitLocalRequest) -> pb.SubmitLocalResponse:
+        """Submit a draft as an authority of this state, or only validate it."""
+        with self._errors("check the draft" if request.validate_only else "submit the draft"):
+            return self._stub.SubmitLocal(request, timeout=SUBMIT_TIMEOUT_S)
+
+    def inbox(self, page_size: int, page_token: str = "") -> pb.ListInboxResponse:
+        """Return a page of received messages, newest first."""
+        with self._errors("read the inbox"):
+            request = pb.ListInboxRequest(page_size=page_size, page_token=page_token)
+            return self._stub.ListInbox(request, timeout=TIMEOUT_S)
+
+    def delivery(self, message_id: bytes) -> pb.GetDeliveryResponse:
+        """Return where a sent message stands with each recipient."""
+        with self._errors("ask where the message stands"):
+            return self._stub.GetDelivery(pb.GetDeliveryRequest(message_id=message_id), timeout=TIMEOUT_S)
+
+    def test(self, partner: str) -> pb.TestPartnerResponse:
+        """Prove the link to a partner step by step."""
+        with self._errors(f"test the link to '{partner}'"):
+            return self._stub.TestPartner(pb.TestPartnerRequest(partner=partner), timeout=TEST_TIMEOUT_S)
+
+    def _unreachable(self, why: str) -> Failure:
+        return Failure(
+            f"cannot reach a gateway on {self.home}",
+            why=f"{why} at {self._path}",
+            advice=f"start it with `concord up --home {self.home}`, or name another home with --home",
+            reason=GatewayUnreachable.reason,
+            code=ExitCode.UNREACHABLE,
+        )
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise self._failure(error, doing) from None
+
+    def _failure(self, error: grpc.RpcError, doing: str) -> Failure:
+        code = error.code()
+        told = told_error(error)
+        if told is not None:
+            reason, text, metadata = told
+            catalogue = {kind.reason: kind for kind in _leaves(GatewayError)}
+            kind = catalogue.get(reason)
+            return Failure(
+                f"could not {doing}",
+                why=text,
+                advice=kind.advice if kind else "",
+                reason=reason,
+                code=exit_code_of(reason, kind.retryable if kind else False),
+                details=metadata,
+            )
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return self._unreachable("nobody answers")
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return Failure(
+                f"could not {doing}",
+                why="the gateway did not answer in time",
+                advice="ask again; if it keeps happening, look at the gateway's log",
+                reason=GatewayUnreachable.reason,
+                code=ExitCode.UNREACHABLE,
+            )
+        return Failure(
+            f"could not {doing}",
+            why=error.details() or code.name,
+            advice="look at the gateway's log",
+            reason=code.name,
+            code=ExitCode.REFUSED,
+        )
+
+
+def told_error(error: grpc.RpcError) -> tuple[str, str, dict[str, Any]] | None:
+    """Return reason, text and details of a google.rpc.Status, if the error carries one."""
+    # The stubs call this an opaque thing; it is pairs, or None.
+    trailing: Any = error.trailing_metadata()
+    for key, value in trailing or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status.FromString(value)
+            break
+    else:
+        return None
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            metadata: Mapping[str, str] = info.metadata
+            return info.reason, status.message, dict(metadata)
+    return None
+
+
+def _leaves(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    for child in kind.__subclasses__():
+        if child.reason:
+            yield child
+        yield from _leaves(child)

@@ -1,0 +1,166 @@
+"""concord inbox: what partners have sent."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.call import Call, command
+from gateway.cli.failure import usage
+from gateway.cli.output import visible
+from gateway.cli.views import URGENCIES, id_text, instant, message_data, word
+
+if TYPE_CHECKING:
+    from concord.v1.exchange_service_pb2 import MessageView
+
+    from gateway.cli.admin import AdminClient
+
+PAGE = 100
+LanguageOption = Annotated[
+    str, typer.Option(help="Language to show, as BCP 47; others when the alert does not speak it.")
+]
+
+
+def register(application: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="What partners have sent. Without a command: the list.")
+    application.add_typer(group, name="inbox")
+
+    @command(group, "inbox", default=True)
+    def plain(call: Call) -> None:
+        """Show what partners have sent, newest first. Without a command: the list."""
+        show_list(call, 20, "en")
+
+    @command(group, "list")
+    def list_messages(
+        call: Call,
+        limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 20,
+        language: LanguageOption = "en",
+    ) -> None:
+        """List received messages, newest first. JSON: one object a line."""
+        show_list(call, limit, language)
+
+    @command(group, "show")
+    def show(
+        call: Call,
+        message_id: Annotated[str, typer.Argument(help="As the list shows it; its beginning is enough when unique.")],
+        language: LanguageOption = "en",
+        original: Annotated[bool, typer.Option(help="Print the original file as it came, byte for byte.")] = False,
+    ) -> None:
+        """Show one received message, in the language asked for and with every other named."""
+        with call.admin() as admin:
+            view = find(admin, message_id)
+        if original:
+            write_original(view)
+            return
+        call.output.record(message_data(view, with_body=True))
+        describe(call, view, language)
+
+
+def show_list(call: Call, limit: int, language: str) -> None:
+    """Print the newest messages."""
+    views = []
+    with call.admin() as admin:
+        for view in received(admin, limit):
+            call.output.record(message_data(view, with_body=False))
+            views.append(view)
+    rows = [
+        [
+            id_text(view.message_id),
+            view.sender,
+            word(URGENCIES, view.urgency),
+            "" if view.mode == 1 else word(("", "", "EXERCISE", "TEST"), view.mode),
+            instant(view, "create_time") or "",
+            view.state + (" (gap before it)" if view.gap else ""),
+            headline(view, language),
+        ]
+        for view in views
+    ]
+    call.output.table(
+        ["message", "from", "urgency", "mode", "created", "state", "headline"], rows, "Nothing has come in."
+    )
+    if len(views) == limit:
+        call.output.text(f"The newest {limit} are shown; --limit shows more.")
+
+
+def received(admin: "AdminClient", limit: int) -> Iterator["MessageView"]:
+    """Yield received messages, newest first."""
+    token, left = "", limit
+    while left > 0:
+        page = admin.inbox(min(PAGE, left), token)
+        yield from page.messages[:left]
+        left -= len(page.messages)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def find(admin: "AdminClient", prefix: str) -> "MessageView":
+    """Return the one received message whose id begins so.
+
+    Raises:
+        Failure: None, or several.
+    """
+    wanted = prefix.strip().lower()
+    if len(wanted) < 6:
+        raise usage("the id is too short", advice="give at least six characters of it")
+    found = [view for view in received(admin, 100_000) if id_text(view.message_id).startswith(wanted)]
+    if not found:
+        raise usage(
+            f"no received message has an id beginning {wanted}", advice="see `concord inbox list`", reason="NOT_FOUND"
+        )
+    if len(found) > 1:
+        # Ids are unique for a sender only, so even a whole id can name two.
+        raise usage(
+            f"{len(found)} received messages have an id beginning {wanted}",
+            advice="give more of the id",
+            reason="AMBIGUOUS",
+            messages=[{"message_id": id_text(view.message_id), "sender": view.sender} for view in found[:10]],
+        )
+    return found[0]
+
+
+def headline(view: "MessageView", language: str) -> str:
+    """Return the headline in a language, else in English, else in the first it has."""
+    infos = list(view.body.alert.infos)
+    for wanted in (language.lower(), language.split("-")[0].lower(), "en"):
+        for info in infos:
+            if info.language.lower() == wanted or info.language.lower().startswith(wanted + "-"):
+                return info.headline or info.event
+    return (infos[0].headline or infos[0].event) if infos else ""
+
+
+def describe(call: Call, view: "MessageView", language: str) -> None:
+    """Print one message for people."""
+    alert = view.body.alert
+    rows = [
+        ("message", id_text(view.message_id)),
+        ("from", f"{view.sender}   for {view.body.authority}"),
+        ("mode", word(("", "ACTUAL", "EXERCISE", "TEST"), view.mode)),
+        ("urgency", word(URGENCIES, view.urgency)),
+        ("created", instant(view, "create_time") or ""),
+        ("expires", instant(view, "expire_time") or ""),
+        ("state", view.state + (" (the message before it is missing)" if view.gap else "")),
+    ]
+    if view.body.HasField("alert"):
+        rows += [("identifier", alert.identifier), ("issued by", alert.source_sender)]
+    call.output.fields(rows)
+    first = headline(view, language)
+    for info in sorted(alert.infos, key=lambda info: (info.headline or info.event) != first):
+        call.output.text()
+        call.output.text(f"[{visible(info.language)}] {visible(info.headline or info.event)}")
+        for text in (info.description, info.instruction):
+            if text and (info.headline or info.event) == first:
+                call.output.text(f"  {visible(text)}")
+    for finding in alert.provenance.findings:
+        call.output.note(f"finding {finding.code} at {finding.path} {finding.detail}".rstrip())
+
+
+def write_original(view: "MessageView") -> None:
+    """Write the original bytes to stdout, unchanged."""
+    import sys
+
+    if not view.body.alert.provenance.original:
+        raise usage("the message came without an original file", reason="NOT_FOUND")
+    sys.stdout.buffer.write(view.body.alert.provenance.original)
+    sys.stdout.buffer.flush()

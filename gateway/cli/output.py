@@ -1,0 +1,137 @@
+"""What a command prints: tables for people or JSON for programs on stdout; progress and errors on stderr.
+
+Texts of messages come from outside and are shown on terminals: control characters and bidirectional overrides are
+made visible, because an escape sequence in a headline could otherwise rewrite what the operator reads.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from gateway.cli.failure import Failure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNSAFE = {
+    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), 0x2028, 0x2029, 0xFEFF)},
+}
+
+
+def visible(text: str) -> str:
+    """Return the text in one line with everything that steers a terminal or reorders letters spelled out."""
+    return text.translate(_UNSAFE)
+
+
+class Ticker(Protocol):
+    """Moves a progress display on."""
+
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
+def _no_tick(done: int, note: str = "") -> None:
+    return None
+
+
+class Output:
+    """Where a command's results go."""
+
+    def __init__(self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        self.as_json = as_json
+        self._stdout = stdout or sys.stdout
+        self._stderr = stderr or sys.stderr
+
+    def record(self, data: Mapping[str, Any]) -> None:
+        """Print one JSON object on a line of its own. Does nothing for people: they get text or a table."""
+        if self.as_json:
+            self._stdout.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n")
+            self._stdout.flush()
+
+    def text(self, line: str = "") -> None:
+        """Print a line for people; the caller has made foreign text visible. Does nothing with --json."""
+        if not self.as_json:
+            self._stdout.write(line + "\n")
+            self._stdout.flush()
+
+    def fields(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Print names and values for people."""
+        pairs = [(name, visible(value)) for name, value in rows]
+        width = max((len(name) for name, _ in pairs), default=0)
+        for name, value in pairs:
+            self.text(f"{name.ljust(width)}  {value}")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
+        """Print a table for people, or a sentence when it has no rows."""
+        if self.as_json:
+            return
+        listed = [[visible(cell) for cell in row] for row in rows]
+        if not listed:
+            self.text(empty)
+            return
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in listed:
+            table.add_row(*(Text(cell) for cell in row))
+        console = self._console(self._stdout)
+        console.print(table)
+
+    def note(self, line: str) -> None:
+        """Say something about the work on stderr."""
+        self._stderr.write(visible(line) + "\n")
+        self._stderr.flush()
+
+    def progress(self, title: str, total: int | None) -> AbstractContextManager[Ticker]:
+        """Show progress on stderr while the block runs, if somebody is there to see it."""
+        if not self._stderr.isatty():
+            return nullcontext(_no_tick)
+        return _Progress(self._console(self._stderr), title, total)
+
+    def failure(self, failure: Failure) -> None:
+        """Print what, why, what to do and the reason on stderr; with --json the object on stdout too."""
+        self.record({"error": failure.as_json()})
+        lines = [f"concord: {visible(failure.what)}"]
+        if failure.why:
+            lines.append(f"  why   {visible(failure.why)}")
+        if failure.advice:
+            lines.append(f"  do    {visible(failure.advice)}")
+        if failure.details.get("rule_ids"):
+            lines.append(f"  rules {visible(', '.join(map(str, failure.details['rule_ids'])))}")
+        lines.append(f"  code  {visible(failure.reason)}")
+        self._stderr.write("\n".join(lines) + "\n")
+        self._stderr.flush()
+
+    @staticmethod
+    def _console(file: TextIO) -> "Console":
+        from rich.console import Console
+
+        # A table that is piped must not be cut at 80 columns.
+        return Console(file=file, width=None if file.isatty() else 240, highlight=False, markup=False, emoji=False)
+
+
+class _Progress(AbstractContextManager[Ticker]):
+    def __init__(self, console: "Console", title: str, total: int | None) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        counted = [BarColumn(), MofNCompleteColumn()] if total else []
+        note = TextColumn("{task.fields[note]}", markup=False)
+        self._progress = Progress(*columns, *counted, TimeElapsedColumn(), note, console=console, transient=True)
+        self._task = self._progress.add_task(title, total=total, note="")
+
+    def __enter__(self) -> Ticker:
+        self._progress.start()
+        return self._tick
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _tick(self, done: int, note: str = "") -> None:
+        self._progress.update(self._task, completed=done, note=visible(note))

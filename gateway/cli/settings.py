@@ -1,0 +1,62 @@
+"""concord config: checks and shows the settings of a home, without starting anything."""
+
+import typer
+
+from gateway.cli.call import Call, command
+from gateway.cli.output import visible
+
+
+def register(application: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(no_args_is_help=True, help="Check and show the settings in concord.toml.")
+    application.add_typer(group, name="config")
+
+    @command(group, "check")
+    def check(call: Call) -> None:
+        """Check concord.toml, CONCORD_* variables, partner profiles and file modes. Needs no passphrase."""
+        from gateway.config import load_config, unknown_variables
+        from gateway.installation import warnings_about
+        from gateway.profiles import load_profiles
+
+        config = load_config(call.home)
+        profiles = load_profiles(config.partners_dir)
+        warnings = list(warnings_about(call.home, config))
+        warnings += [f"environment variable {name} is not a setting and is ignored" for name in unknown_variables()]
+        own = profiles.get(config.partner)
+        if own is None:
+            warnings.append(f"{config.partners_dir} has no profile of '{config.partner}': nothing can be sent")
+        agreements = [agreement.id for agreement in own.agreements] if own else []
+        call.output.record(
+            {
+                "ok": True,
+                "home": str(call.home),
+                "partner": str(config.partner),
+                "mode": config.mode.name.lower(),
+                "profiles": sorted(str(partner) for partner in profiles),
+                "agreements": agreements,
+                "warnings": warnings,
+            }
+        )
+        call.output.fields(
+            [
+                ("settings", f"{call.home / 'concord.toml'} is good"),
+                ("partner", f"{config.partner}   mode {config.mode.name}"),
+                ("profiles", " ".join(sorted(str(partner) for partner in profiles))),
+                ("agreements", ", ".join(agreements) or "none"),
+                *(("warning", warning) for warning in warnings),
+            ]
+        )
+
+    @command(group, "show")
+    def show(call: Call) -> None:
+        """Show the settings in force: the file, overridden by CONCORD_* variables, completed by defaults."""
+        from gateway.config import effective, load_config
+
+        data = effective(load_config(call.home))
+        call.output.record(data)
+        for key, value in data.items():
+            if isinstance(value, dict):
+                for inner, item in value.items():
+                    call.output.text(f"{key}.{inner} = {visible(str(item))}")
+            else:
+                call.output.text(f"{key} = {visible(str(value))}")

@@ -1,0 +1,378 @@
+"""Settings of one gateway: CONCORD_HOME/concord.toml, overridden by environment variables CONCORD_*.
+
+Every key is known or refused: a setting that is silently ignored is a setting that somebody believes in. Absent
+settings never widen access: without them the gateway listens on loopback only and serves no national system.
+Secrets are not settings; the keyring has its own file (gateway.installation). docs/reference/configuration.md
+explains each key.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError
+
+from gateway.errors import ConfigInvalid, FieldInvalid
+from gateway.ids import AuthorityId, PartnerId
+from gateway.model.header import Mode
+
+CONFIG_FILE: Final = "concord.toml"
+DATABASE_FILE: Final = "concord.db"
+MAX_CONFIG_BYTES: Final = 256 * 1024
+"""A hundred times what a large ministry writes; a mistaken path must not fill the memory."""
+NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
+"""Variables with our prefix that other parts read."""
+
+_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))\:(\d{1,5})\Z")
+_SYSTEM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_WILDCARDS = ("0.0.0.0:", "[::]:")
+
+T = TypeVar("T")
+
+
+def _parsed(parse: Callable[[str], T], kind: type[T]) -> Callable[[Any], T]:
+    def validate(value: Any) -> T:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise PydanticCustomError("text", "must be a text")
+        try:
+            return parse(value)
+        except FieldInvalid as error:
+            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
+
+    return validate
+
+
+def parse_mode(text: str) -> Mode:
+    """Return the mode named actual, exercise or test.
+
+    Raises:
+        FieldInvalid: Any other word.
+    """
+    try:
+        return {"actual": Mode.ACTUAL, "exercise": Mode.EXERCISE, "test": Mode.TEST}[text]
+    except KeyError:
+        raise FieldInvalid("mode", "must be actual, exercise or test") from None
+
+
+def check_host_port(value: str, field: str = "endpoint") -> str:
+    """Return the text if it is host:port, with an IPv6 address in brackets.
+
+    Raises:
+        FieldInvalid: It is not.
+    """
+    match = _HOST_PORT.match(value)
+    if match is None or int(match[1]) > 65_535:
+        raise FieldInvalid(field, "must be host:port, as in gateway.example:7443 or [::1]:7443")
+    return value
+
+
+def check_system_name(value: str) -> str:
+    """Return the text if it may name a national system.
+
+    Raises:
+        FieldInvalid: It may not.
+    """
+    if not _SYSTEM_NAME.match(value):
+        raise FieldInvalid(
+            "system.name",
+            "must be lower-case letters, digits and hyphens, as in early-warning",
+        )
+    return value
+
+
+def _checked(check: Callable[[str], str]) -> BeforeValidator:
+    def validate(value: Any) -> str:
+        if not isinstance(value, str):
+            raise PydanticCustomError("text", "must be a text")
+        try:
+            return check(value)
+        except FieldInvalid as error:
+            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
+
+    return BeforeValidator(validate)
+
+
+_AsText = PlainSerializer(str, return_type=str)
+Partner = Annotated[PartnerId, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
+Authority = Annotated[AuthorityId, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
+ModeName = Annotated[
+    Mode,
+    BeforeValidator(_parsed(parse_mode, Mode)),
+    PlainSerializer(lambda mode: mode.name.lower(), return_type=str),
+]
+HostPort = Annotated[str, _checked(check_host_port)]
+SystemName = Annotated[str, _checked(check_system_name)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(_Section):
+    """Where the gateway listens."""
+
+    federation: HostPort = "127.0.0.1:7443"
+    """For partner gateways."""
+    exchange: HostPort = "127.0.0.1:7444"
+    """For this state's own systems."""
+
+
+class Public(_Section):
+    """What the card tells partners."""
+
+    endpoints: tuple[HostPort, ...] = Field(default=(), max_length=8)
+    """host:port under which partners reach the federation listener, most wanted first."""
+
+
+class System(_Section):
+    """A national system that may call, and for whom it speaks."""
+
+    name: SystemName
+    authorities: tuple[Authority, ...] = Field(min_length=1)
+
+
+class Limits(_Section):
+    """Bounds that keep one caller from starving the others."""
+
+    submit_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
+    """Messages a second that one national system may hand in, averaged over submit_burst; U0 is never refused."""
+    submit_burst: int = Field(default=10_000, ge=1, le=10_000_000)
+    partner_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
+    """Envelopes a second taken from one partner, averaged over partner_burst."""
+    partner_burst: int = Field(default=10_000, ge=1, le=10_000_000)
+    prefetch_mb: int = Field(default=64, ge=1, le=65_536)
+    """Sealed envelopes held in memory for all links together, in MB."""
+
+
+class Config(BaseSettings):
+    """All settings of one gateway, checked."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONCORD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    partner: Partner
+    mode: ModeName
+    listen: Listen = Listen()
+    public: Public = Public()
+    store: str = Field(default="", repr=False)
+    """URL of the database. After load_config never empty."""
+    partners_dir: Path = Path()
+    """Profiles and agreements; those that come with Concord unless stated. After load_config absolute."""
+    system: tuple[System, ...] = ()
+    default_authority: Authority | None = None
+    """For whom `concord send` speaks when --as is not given."""
+    limits: Limits = Limits()
+    clock_offset_ms: int = Field(default=0, ge=-86_400_000, le=86_400_000)
+    """Shifts the clock, for tests of gateways whose clocks differ."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose content comes as keywords."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _hang_together(self) -> Self:
+        if self.mode is Mode.ACTUAL and self.clock_offset_ms:
+            raise PydanticCustomError(
+                "clock_offset_ms",
+                "clock_offset_ms: refused in mode actual: it is for tests",
+            )
+        names = [system.name for system in self.system]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError("system", "system: '{name}' is listed twice", {"name": name})
+        mine = [("system.authorities", a) for system in self.system for a in system.authorities]
+        if self.default_authority is not None:
+            mine.append(("default_authority", self.default_authority))
+        for key, authority in mine:
+            if authority.partner != self.partner:
+                raise PydanticCustomError(
+                    "authority",
+                    "{key}: '{authority}' is not an authority of '{partner}'",
+                    {
+                        "key": key,
+                        "authority": str(authority),
+                        "partner": str(self.partner),
+                    },
+                )
+        if self.listen.federation.startswith(_WILDCARDS) and not self.public.endpoints:
+            raise PydanticCustomError(
+                "endpoints",
+                "public.endpoints: must be stated when listen.federation is every address: partners need a name",
+            )
+        return self
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """What the card says: the public endpoints, else the federation listener."""
+        return self.public.endpoints or (self.listen.federation,)
+
+    def authorities_of(self, system: str) -> frozenset[AuthorityId]:
+        """Return the authorities a national system speaks for; empty when it is not listed."""
+        return frozenset(a for entry in self.system if entry.name == system for a in entry.authorities)
+
+
+def packaged_partners_dir() -> Path:
+    """Return where partner profiles are: in the installed package, else beside the source tree."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "data" / "partners"
+    return packaged if packaged.is_dir() else package.parent / "partners"
+
+
+def load_config(home: Path) -> Config:
+    """Read and check the settings of a home.
+
+    Raises:
+        ConfigInvalid: Names the file, the line where known, and the key.
+    """
+    path = home / CONFIG_FILE
+    text = _read(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigInvalid(f"{path}: nested too deeply") from None
+    for key in data:
+        # Keywords with a leading underscore would steer pydantic-settings itself.
+        if key.startswith("_"):
+            raise ConfigInvalid(f"{_place(path, text, (key,))}: {key}: unknown key")
+    try:
+        config = Config(**data)
+    except ValidationError as error:
+        raise ConfigInvalid("; ".join(_problem(path, text, item) for item in error.errors())) from None
+    except SettingsError as error:
+        raise ConfigInvalid(f"environment: {error}; lists and tables are written as JSON") from None
+    resolved: dict[str, Any] = {}
+    if not config.store:
+        resolved["store"] = f"sqlite:///{(home / DATABASE_FILE).absolute()}"
+    stated = "partners_dir" in config.model_fields_set
+    resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
+    return config.model_copy(update=resolved)
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return environment variables that look like settings but are none, for a warning."""
+    known = {f"CONCORD_{name.upper()}" for name in Config.model_fields}
+    return tuple(
+        sorted(
+            name
+            for name in environ
+            if name.startswith("CONCORD_")
+            and name.split("__", 1)[0] not in known
+            and name not in NOT_SETTINGS
+            and not name.startswith("CONCORD_TEST_")
+        )
+    )
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Return the settings as plain data to show, with the database password hidden."""
+    data = config.model_dump(mode="json")
+    data["store"] = re.sub(r"(://[^/@:]*):[^@]*@", r"\1:***@", config.store)
+    return data
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigInvalid(f"{path}: there is no such file; `concord init` makes a home") from None
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: cannot be read: {error.strerror}") from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigInvalid(f"{path}: larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
+def _problem(path: Path, text: str, item: Any) -> str:
+    location = tuple(item["loc"])
+    name = ".".join(str(part) for part in location if isinstance(part, str))
+    variable = next((v for v in _variables(location) if v in os.environ), None)
+    place = f"environment variable {variable}" if variable else _place(path, text, location)
+    if item["type"] == "extra_forbidden":
+        return f"{place}: {name}: unknown key{_suggestion(location)}"
+    if item["type"] == "missing":
+        return f"{path}: {name}: must be stated"
+    message = str(item["msg"])
+    # The input is left out on purpose: a database URL may hold a password.
+    return f"{place}: {name}: {message}" if name else f"{path}: {message}"
+
+
+def _variables(location: tuple[Any, ...]) -> tuple[str, ...]:
+    names = [str(part).upper() for part in location]
+    return tuple("CONCORD_" + "__".join(names[:depth]) for depth in range(len(names), 0, -1))
+
+
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    "listen": Listen,
+    "public": Public,
+    "system": System,
+    "limits": Limits,
+}
+
+
+def _suggestion(location: tuple[Any, ...]) -> str:
+    model: type[BaseModel] = Config
+    if len(location) > 1 and location[0] in _SECTIONS:
+        model = _SECTIONS[location[0]]
+    close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _place(path: Path, text: str, location: tuple[Any, ...]) -> str:
+    line = _line_of(text, tuple(part for part in location if isinstance(part, str)))
+    return f"{path}:{line}" if line else str(path)
+
+
+def _line_of(text: str, keys: tuple[str, ...]) -> int | None:
+    # A good guess is enough here: tomllib keeps no positions.
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
+        if header:
+            table = tuple(header[1].split("."))
+            if table == keys:
+                return number
+            continue
+        key = re.match(r"\s*([\w.-]+)\s*=", line)
+        if key and table + tuple(key[1].split(".")) == keys:
+            return number
+    return _line_of(text, keys[:-1]) if len(keys) > 1 else None
