@@ -11,12 +11,11 @@ from typing import Final
 import nacl.exceptions
 from nacl import bindings
 
-from gateway.crypto import suite1
 from gateway.crypto.codec import HeaderDecoder
 from gateway.crypto.framing import AT_REST, pae
 from gateway.crypto.keys import ContentKey, KeyEncryptionKey, MessageKey
-from gateway.errors import EnvelopeRejected, Rejected, StoreCorrupt
-from gateway.model.header import SUITE_1
+from gateway.crypto.suites import suite_of
+from gateway.errors import Rejected, StoreCorrupt
 
 _NONCE_BYTES: Final = 24
 _KEY_BYTES: Final = 32
@@ -100,23 +99,25 @@ def open_record(key: MessageKey, sealed: bytes) -> bytes:
 
 
 def open_stored_body(content_key: ContentKey, header_bytes: bytes, ciphertext: bytes, codec: HeaderDecoder) -> bytes:
-    """Return the body of a stored envelope, checked once more; raises as open_stored_salted."""
+    """Return the body of a stored envelope, checked against the commitments of its header once more.
+
+    Raises:
+        StoreCorrupt: Header, ciphertext or key are not those that were stored together.
+    """
     return open_stored_salted(content_key, header_bytes, ciphertext, codec)[1]
 
 
 def open_stored_salted(
     content_key: ContentKey, header_bytes: bytes, ciphertext: bytes, codec: HeaderDecoder
 ) -> tuple[bytes, bytes]:
-    """Return salt and body of a stored envelope, checked against the commitments of its header once more.
+    """Return salt and body of a stored envelope, as they are needed to seal the same message again.
 
     Raises:
         StoreCorrupt: Header, ciphertext or key are not those that were stored together.
     """
     try:
         header = codec.decode_header(header_bytes)
-        if header.suite != SUITE_1:
-            raise EnvelopeRejected("suite")
-        return suite1.open_salted(
+        return suite_of(header.suite).open_content(
             content_key.export_secret(),
             ciphertext,
             header_bytes,

@@ -21,11 +21,9 @@ SALT_BYTES: Final = 32
 NONCE_BYTES: Final = 24
 TAG_BYTES: Final = 16
 WRAPPED_BYTES: Final = KEY_BYTES + TAG_BYTES
-MAX_CIPHERTEXT_BYTES: Final = 2 * 1024 * 1024
-"""envelope.proto: Envelope.ciphertext."""
 _PREFIX_BYTES: Final = SALT_BYTES + 4
 MAX_BODY_BYTES: Final = 2_064_384 - _PREFIX_BYTES
-"""The largest padded size (a multiple of 32 KiB there) that fits with nonce and tag into MAX_CIPHERTEXT_BYTES."""
+"""The largest padded size (a multiple of 32 KiB there) that fits with nonce and tag into the 2 MiB of a ciphertext."""
 
 _NO_SALT: Final = bytes(32)
 _ZERO_NONCE: Final = bytes(NONCE_BYTES)
