@@ -40,8 +40,6 @@ class SealingItem:
     recipients: tuple[tuple[PartnerId, bytes], ...]
     """Each recipient with the digest of the envelope before this one to it in the thread; empty for the first."""
     salt: bytes | None = None
-    """None: a fresh one. A message that is sealed again keeps its salt, and with it its content commitment."""
-    salt: bytes | None = None
     """The salt of an earlier sealing, so that the content commitment stays the same; None: a fresh one."""
 
 
@@ -181,7 +179,7 @@ def _seal(
     new_id: Callable[[int], bytes],
 ) -> _Unsigned:
     random = entropy(suite1.KEY_BYTES + suite1.SALT_BYTES + suite1.NONCE_BYTES)
-    content_key, salt, nonce = random[:32], item.salt or random[32:64], random[64:]
+    content_key, salt, nonce = random[:32], random[32:64] if item.salt is None else item.salt, random[64:]
     envelope_id = EnvelopeId(new_id(now_ms))
     header = Header(
         suite=SUITE_1,

@@ -65,15 +65,6 @@ def seal_content(content_key: bytes, salt: bytes, nonce: bytes, body: bytes, hea
 
 def open_content(
     content_key: bytes, ciphertext: bytes, header: bytes, *, key_committed: bytes, content_committed: bytes
-) -> bytes:
-    """Return the body, checked against both commitments of the header; raises as open_salted."""
-    return open_salted(
-        content_key, ciphertext, header, key_committed=key_committed, content_committed=content_committed
-    )[1]
-
-
-def open_salted(
-    content_key: bytes, ciphertext: bytes, header: bytes, *, key_committed: bytes, content_committed: bytes
 ) -> tuple[bytes, bytes]:
     """Return the salt and the body, checked against both commitments of the header.
 
