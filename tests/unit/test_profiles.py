@@ -1,0 +1,258 @@
+"""The shipped profiles, and what the loader refuses."""
+
+import json
+import zoneinfo
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigInvalid
+from gateway.ids import AuthorityId, PartnerId
+from gateway.model.header import Kind, Mode
+from gateway.profiles import MAX_FILE_BYTES, json_schema, load_profiles
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "partners"
+LANGUAGES = {"zh", "en", "th", "lo", "my", "km", "vi", "ru", "fr", "ar"}
+
+GOOD = """
+partner = "th"
+time_zone = "Asia/Bangkok"
+languages = ["th", "en"]
+[names]
+th = "ไทย"
+en = "Thailand"
+[[authority]]
+id = "th/royal-police"
+names = { en = "Royal Thai Police" }
+[[desk]]
+id = "th/royal-police/desk"
+telephone = ""
+languages = ["th"]
+names = { en = "Duty desk" }
+[[agreement]]
+id = "early-warning"
+partners = ["la"]
+kinds = ["alert"]
+authorities = ["th/royal-police"]
+purposes = ["public_warning"]
+legal_bases = ["voluntary"]
+modes = ["exercise"]
+default_lifetime_hours = 24
+retention_days = 365
+release = "system"
+"""
+
+
+def load(directory: Path, text: str | bytes, name: str = "th.toml"):
+    (directory / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_profiles(directory)
+
+
+def refusal(directory: Path, text: str | bytes, name: str = "th.toml") -> str:
+    with pytest.raises(ConfigInvalid) as caught:
+        load(directory, text, name)
+    assert "\n" not in caught.value.text or "is not TOML" in caught.value.text
+    return caught.value.text
+
+
+# --- shipped data ----------------------------------------------------------------------------------------------
+
+
+def test_six_states_ship_with_names_in_ten_languages():
+    profiles = load_profiles(SHIPPED)
+    assert {partner.code for partner in profiles} == {"cn", "th", "la", "mm", "kh", "vn"}
+    for profile in profiles.values():
+        assert {item.language for item in profile.names} == LANGUAGES
+        assert profile.languages[0] in LANGUAGES
+        assert 2 <= len(profile.authorities) <= 3
+        assert {desk.id.rpartition("/")[0] for desk in profile.desks} == {str(item.id) for item in profile.authorities}
+
+
+@pytest.mark.parametrize(
+    ("code", "zone", "english"),
+    [
+        ("cn", "Asia/Shanghai", "China"),
+        ("th", "Asia/Bangkok", "Thailand"),
+        ("la", "Asia/Vientiane", "Laos"),
+        ("mm", "Asia/Yangon", "Myanmar"),
+        ("kh", "Asia/Phnom_Penh", "Cambodia"),
+        ("vn", "Asia/Ho_Chi_Minh", "Viet Nam"),
+    ],
+)
+def test_shipped_states_have_their_own_zone(code: str, zone: str, english: str):
+    profile = load_profiles(SHIPPED)[PartnerId(code)]
+    assert profile.time_zone == zone
+    assert zoneinfo.ZoneInfo(zone)
+    assert profile.name() == english
+    assert profile.name("xx") == english
+
+
+def test_shipped_early_warning_agreement_is_mutual_between_all_six():
+    profiles = load_profiles(SHIPPED)
+    for partner, profile in profiles.items():
+        (agreement,) = profile.agreements
+        assert agreement.id == "lm-early-warning"
+        assert agreement.partners == frozenset(profiles) - {partner}
+        assert agreement.kinds == {Kind.ALERT}
+        assert agreement.modes == {Mode.ACTUAL, Mode.EXERCISE, Mode.TEST}
+        assert agreement.purposes == {"public_warning", "consular_protection"}
+        assert agreement.default_lifetime_ms == 24 * 3_600_000
+        assert agreement.retention_days == 365
+        assert agreement.release == "system"
+        assert all(authority.partner == partner for authority in agreement.authorities)
+
+
+def test_shipped_telephone_numbers_belong_to_the_country_that_publishes_them():
+    # A wrong number on a duty desk costs time in an emergency: those not known for certain are empty.
+    prefixes = {"cn": "+86", "th": "+66", "la": "+856", "mm": "+95", "kh": "+855", "vn": "+84"}
+    numbers = {
+        desk.id: desk.telephone
+        for profile in load_profiles(SHIPPED).values()
+        for desk in profile.desks
+        if desk.telephone
+    }
+    assert numbers == {
+        "cn/foreign-affairs/hotline": "+861012308",
+        "th/foreign-affairs/call-centre": "+6625728442",
+        "vn/foreign-affairs/hotline": "+84981848484",
+    }
+    assert all(number.startswith(prefixes[desk[:2]]) for desk, number in numbers.items())
+
+
+def test_schema_file_is_fresh():
+    kept = (SHIPPED / "schema.json").read_text(encoding="utf-8")
+    assert kept == json.dumps(json_schema(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+# --- what is read ------------------------------------------------------------------------------------------------
+
+
+def test_profile_is_read_into_model_values(tmp_path: Path):
+    profile = load(tmp_path, GOOD)[PartnerId("th")]
+    (agreement,) = profile.agreements
+    assert agreement.authorities == {AuthorityId("th/royal-police")}
+    assert agreement.partners == {PartnerId("la")}
+    assert agreement.default_lifetime_ms == 86_400_000
+    assert profile.name("th") == "ไทย"
+    assert profile.desks[0].time_zone == "Asia/Bangkok"
+
+
+def test_desk_may_lie_in_another_zone(tmp_path: Path):
+    text = GOOD.replace('telephone = ""', 'telephone = "+6621234567"\ntime_zone = "Asia/Yangon"')
+    (desk,) = load(tmp_path, text)[PartnerId("th")].desks
+    assert (desk.telephone, desk.time_zone) == ("+6621234567", "Asia/Yangon")
+
+
+def test_other_files_beside_the_profiles_are_left_alone(tmp_path: Path):
+    (tmp_path / "README.md").write_text("no profile")
+    assert list(load(tmp_path, GOOD)) == [PartnerId("th")]
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('partner = "th"', 'partner = "th"\nnation = "th"', "th.toml: nation: unknown key"),
+        ('release = "system"', 'release = "system"\nrelaese = "officers"', "agreement[0].relaese: unknown key"),
+        ('partner = "th"', 'partner = "TH"', "partner"),
+        ('partner = "th"', "", "partner"),
+        ('partner = "th"', 'partner = "la"', "authority"),
+        ('partner = "th"', "partner = 66", "partner"),
+        ('"Asia/Bangkok"', '"Asia/Atlantis"', "time_zone"),
+        ('"Asia/Bangkok"', '"Asia"', "time_zone"),
+        ('"Asia/Bangkok"', '"../../etc/passwd"', "time_zone"),
+        ('languages = ["th", "en"]', "languages = []", "languages"),
+        ('languages = ["th", "en"]', 'languages = ["th", "th"]', "languages"),
+        ('languages = ["th", "en"]', 'languages = ["Thai language"]', "languages[0]"),
+        ('en = "Thailand"', 'fr = "Thaïlande"', "names"),
+        ('en = "Thailand"', 'en = ""', "names.en"),
+        ('en = "Thailand"', 'en = " Thailand"', "names.en"),
+        ('en = "Thailand"', 'en = "Thai\\nland"', "names.en"),
+        ('en = "Thailand"', 'en = "Thai\\u202Eland"', "names.en"),
+        ('en = "Thailand"', 'en = "Thai\\u0000land"', "names.en"),
+        ('en = "Thailand"', 'en = "Thailande\\u0301"', "names.en"),
+        ('en = "Thailand"', f'en = "{"x" * 257}"', "names.en"),
+        ('id = "th/royal-police"', 'id = "la/royal-police"', "authority"),
+        ('id = "th/royal-police"', 'id = "th/Royal Police"', "authority[0].id"),
+        ('id = "th/royal-police/desk"', 'id = "th/navy/desk"', "desk"),
+        ('id = "th/royal-police/desk"', 'id = "desk"', "desk[0].id"),
+        ('telephone = ""', 'telephone = "191"', "desk[0].telephone"),
+        ('telephone = ""', 'telephone = "+66 2 123 4567"', "desk[0].telephone"),
+        ('partners = ["la"]', 'partners = ["la", "th"]', "agreement 'early-warning': partners"),
+        ('partners = ["la"]', 'partners = ["la", "la"]', "agreement[0]: partners"),
+        ('partners = ["la"]', "partners = []", "agreement[0].partners"),
+        ('partners = ["la"]', 'partners = "la"', "agreement[0].partners"),
+        ('kinds = ["alert"]', 'kinds = ["everything"]', "agreement[0].kinds[0]"),
+        ('kinds = ["alert"]', 'kinds = ["ping"]', "agreement[0].kinds[0]"),
+        ('modes = ["exercise"]', 'modes = ["drill"]', "agreement[0].modes[0]"),
+        ('authorities = ["th/royal-police"]', 'authorities = ["th/navy"]', "agreement 'early-warning': authorities"),
+        ("default_lifetime_hours = 24", "default_lifetime_hours = 0", "agreement[0].default_lifetime_hours"),
+        ("default_lifetime_hours = 24", "default_lifetime_hours = 721", "agreement[0].default_lifetime_hours"),
+        ("default_lifetime_hours = 24", 'default_lifetime_hours = "24"', "agreement[0].default_lifetime_hours"),
+        ("default_lifetime_hours = 24", "default_lifetime_hours = 24.0", "agreement[0].default_lifetime_hours"),
+        ("default_lifetime_hours = 24", "default_lifetime_hours = true", "agreement[0].default_lifetime_hours"),
+        ("retention_days = 365", "retention_days = 100000", "agreement[0].retention_days"),
+        ('release = "system"', 'release = "nobody"', "agreement[0].release"),
+        ('release = "system"', "", "agreement[0].release"),
+        ('id = "early-warning"', 'id = "early warning"', "agreement[0].id"),
+    ],
+)
+def test_refusal_names_the_file_and_the_key(tmp_path: Path, old: str, new: str, key: str):
+    assert old in GOOD
+    text = refusal(tmp_path, GOOD.replace(old, new, 1))
+    assert text.startswith("th.toml")
+    assert key in text
+
+
+def test_same_agreement_listed_twice_is_refused(tmp_path: Path):
+    agreement = GOOD[GOOD.index("[[agreement]]") :]
+    assert "agreement: names 'early-warning' twice" in refusal(tmp_path, GOOD + agreement)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"partner = ",
+        b"\xff\xfe\x00",
+        b"partner = 'th'\npartner = 'la'",
+        b"x = " + b"[" * 100_000,
+        b"x = " + b"9" * 10_000,
+        b"\x00" * 100,
+    ],
+    ids=["empty", "cut", "not-utf8", "key-twice", "deep", "long-number", "zeros"],
+)
+def test_hostile_bytes_are_refused_by_name(tmp_path: Path, data: bytes):
+    assert refusal(tmp_path, data).startswith("th.toml: ")
+
+
+def test_file_over_the_size_limit_is_refused_and_one_at_the_limit_is_read(tmp_path: Path):
+    padding = MAX_FILE_BYTES - len(GOOD.encode()) - 1
+    assert PartnerId("th") in load(tmp_path, GOOD + "#" + "x" * padding)
+    assert "bytes" in refusal(tmp_path, GOOD + "#" + "x" * (padding + 1))
+
+
+def test_file_named_for_another_state_is_refused(tmp_path: Path):
+    assert "named for 'la'" in refusal(tmp_path, GOOD, name="la.toml")
+
+
+def test_directory_without_profiles_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigInvalid):
+        load_profiles(tmp_path)
+    with pytest.raises(ConfigInvalid):
+        load_profiles(tmp_path / "missing")
+
+
+def test_profile_that_is_a_directory_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "th.toml").mkdir()
+    with pytest.raises(ConfigInvalid) as caught:
+        load_profiles(tmp_path)
+    assert caught.value.text.startswith("th.toml: ")
+
+
+def test_one_bad_file_refuses_the_whole_directory(tmp_path: Path):
+    (tmp_path / "th.toml").write_text(GOOD)
+    assert refusal(tmp_path, "partner = 'la'", name="la.toml").startswith("la.toml")
