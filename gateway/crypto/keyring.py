@@ -6,8 +6,6 @@ it, so that no key is ever published whose secret could be lost. Signing keys th
 then destroyed. Reference: DESIGN section 5, "Keys".
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,47 +14,26 @@ from typing import Any, Final, NoReturn
 import pyrage
 
 from gateway.crypto import certificates
-from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SealKey, SignKey, key_id
+from gateway.crypto.held_keys import (
+    IDENTITY_LIFETIME_MS,
+    SEAL_LIFETIME_MS,
+    HeldSealKey,
+    HeldSignKey,
+    from_text,
+    past_from_json,
+    past_to_json,
+    to_text,
+)
+from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.errors import ConfigInvalid, GatewayError, PassphraseWrong
 from gateway.ids import PartnerId
-from gateway.model.header import MAX_AHEAD_MS
 from gateway.model.partner import CardKey, KeyPurpose
 
-_DAY_MS: Final = 86_400_000
-SEAL_LIFETIME_MS: Final = 30 * _DAY_MS
-"""DESIGN 5: encryption keys rotate, default 30 days."""
-SIGN_LIFETIME_MS: Final = 366 * _DAY_MS
-IDENTITY_LIFETIME_MS: Final = 3660 * _DAY_MS
 _FORMAT: Final = "concord-keyring"
 _VERSION: Final = 1
 _KEPT_PAST: Final = 8
 """Replaced keys of one purpose that stay on the card; older ones are past any grace when rotation is not abused."""
 _SIGNING: Final = (KeyPurpose.IDENTITY, KeyPurpose.ENVELOPE, KeyPurpose.RECEIPT, KeyPurpose.LOG)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSignKey:
-    """A signing key in use, and when it counts."""
-
-    key: SignKey
-    start_ms: int
-    end_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSealKey:
-    """An encryption key, its private part until it is destroyed."""
-
-    public: bytes
-    key: OpenKey | None
-    start_ms: int
-    end_ms: int
-    revoke_ms: int | None
-
-    @property
-    def id(self) -> bytes:
-        """Key id of the public part."""
-        return key_id(self.public)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +81,10 @@ class Keyring:
         tls_key, tls_certificate = certificates.issue_gateway(authority, partner, now_ms, names)
         return cls(
             partner=partner,
-            signing=tuple((purpose, _fresh(purpose, now_ms)) for purpose in _SIGNING),
+            signing=tuple((purpose, HeldSignKey.generate(purpose, now_ms)) for purpose in _SIGNING),
             previous_identity=None,
             past=(),
-            seal=(_fresh_seal(now_ms, seal_lifetime_ms),),
+            seal=(HeldSealKey.generate(now_ms, seal_lifetime_ms),),
             recovery_public=recovery_public,
             key_encryption=KeyEncryptionKey.generate(),
             authority_key_pem=authority[0],
@@ -143,31 +120,22 @@ class Keyring:
 
     def open_keys(self, now_ms: int, grace_ms: int) -> dict[bytes, OpenKey]:
         """Return the encryption keys that are answered for now, by key id."""
-        return {held.id: held.key for held in self.seal if held.key is not None and _answers(held, now_ms, grace_ms)}
+        return {held.id: held.key for held in self.seal if held.key is not None and held.answers(now_ms, grace_ms)}
 
     def retired(self, now_ms: int, grace_ms: int) -> frozenset[bytes]:
         """Return the ids of encryption keys that are no longer answered for."""
-        return frozenset(held.id for held in self.seal if held.key is None or not _answers(held, now_ms, grace_ms))
+        return frozenset(held.id for held in self.seal if held.key is None or not held.answers(now_ms, grace_ms))
 
     def destroy_past_grace(self, now_ms: int, grace_ms: int) -> "Keyring":
         """Return the keyring without the private parts of encryption keys that are no longer answered for."""
         return replace(
             self,
-            seal=tuple(held if _answers(held, now_ms, grace_ms) else replace(held, key=None) for held in self.seal),
+            seal=tuple(held if held.answers(now_ms, grace_ms) else replace(held, key=None) for held in self.seal),
         )
 
     def card_keys(self) -> tuple[CardKey, ...]:
         """Return the public keys as a card lists them."""
-        current = tuple(
-            CardKey(
-                purpose=purpose,
-                public_key=held.key.verify_key.public,
-                start_ms=held.start_ms,
-                end_ms=held.end_ms,
-                revoke_ms=None,
-            )
-            for purpose, held in self.signing
-        )
+        current = tuple(held.on_card(purpose) for purpose, held in self.signing)
         recovery: tuple[CardKey, ...] = ()
         if self.recovery_public is not None:
             identity = self._held(KeyPurpose.IDENTITY)
@@ -181,17 +149,7 @@ class Keyring:
                     revoke_ms=None,
                 ),
             )
-        seal = tuple(
-            CardKey(
-                purpose=KeyPurpose.SEAL,
-                public_key=held.public,
-                start_ms=held.start_ms,
-                end_ms=held.end_ms,
-                revoke_ms=held.revoke_ms,
-            )
-            for held in self.seal
-            if held.key is not None or held.revoke_ms is not None
-        )
+        seal = tuple(held.on_card() for held in self.seal if held.key is not None or held.revoke_ms is not None)
         # Old identity keys stay off: a fingerprint must never match a key that no longer speaks for us.
         past = tuple(key for key in self.past if key.purpose is not KeyPurpose.IDENTITY)
         return current + recovery + seal[:_KEPT_PAST] + past
@@ -207,7 +165,7 @@ class Keyring:
             )
             for held in self.seal
         )
-        return replace(self, seal=(_fresh_seal(now_ms, lifetime_ms), *old))
+        return replace(self, seal=(HeldSealKey.generate(now_ms, lifetime_ms), *old))
 
     def rotate_envelope(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new key for envelopes."""
@@ -232,18 +190,11 @@ class Keyring:
         return replace(self, tls_key_pem=key, tls_certificate_pem=certificate)
 
     def _rotate(self, purpose: KeyPurpose, now_ms: int, revoke: bool) -> "Keyring":
-        old = self._held(purpose)
-        retired = CardKey(
-            purpose=purpose,
-            public_key=old.key.verify_key.public,
-            start_ms=old.start_ms,
-            end_ms=max(min(old.end_ms, now_ms), old.start_ms + 1),
-            revoke_ms=now_ms if revoke else None,
-        )
+        retired = self._held(purpose).retire(purpose, now_ms, revoke=revoke)
         same = [key for key in self.past if key.purpose is purpose]
         kept = {retired.public_key, *(key.public_key for key in same[: _KEPT_PAST - 1])}
         past = tuple(key for key in (retired, *self.past) if key.purpose is not purpose or key.public_key in kept)
-        signing = tuple((at, _fresh(at, now_ms) if at is purpose else held) for at, held in self.signing)
+        signing = tuple((at, HeldSignKey.generate(at, now_ms) if at is purpose else held) for at, held in self.signing)
         return replace(self, signing=signing, past=past)
 
     def with_card(self, sequence: int, digest: bytes) -> "Keyring":
@@ -263,7 +214,7 @@ class Keyring:
         """
         try:
             return _from_json(json.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, GatewayError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, GatewayError) as error:
             raise ConfigInvalid(f"the keyring cannot be read ({type(error).__name__})") from None
 
     def lock(self, passphrase: str) -> bytes:
@@ -285,135 +236,41 @@ class Keyring:
         return cls.from_bytes(plain)
 
 
-def _answers(held: HeldSealKey, now_ms: int, grace_ms: int) -> bool:
-    return now_ms < held.end_ms + grace_ms and (held.revoke_ms is None or now_ms < held.revoke_ms)
-
-
-def _fresh(purpose: KeyPurpose, now_ms: int) -> HeldSignKey:
-    lifetime_ms = IDENTITY_LIFETIME_MS if purpose is KeyPurpose.IDENTITY else SIGN_LIFETIME_MS
-    return HeldSignKey(key=SignKey.generate(), start_ms=_start(now_ms), end_ms=now_ms + lifetime_ms)
-
-
-def _fresh_seal(now_ms: int, lifetime_ms: int) -> HeldSealKey:
-    key = OpenKey.generate()
-    return HeldSealKey(
-        public=key.seal_key.public, key=key, start_ms=_start(now_ms), end_ms=now_ms + lifetime_ms, revoke_ms=None
-    )
-
-
-def _start(now_ms: int) -> int:
-    # A partner's clock may be behind ours by as much as is tolerated; a fresh key must count there as well.
-    return max(0, now_ms - MAX_AHEAD_MS)
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
 def _to_json(ring: Keyring) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "version": _VERSION,
         "partner": ring.partner.code,
-        "signing": [
-            {
-                "purpose": purpose.name,
-                "secret": _encode(held.key.export_secret()),
-                "start_ms": held.start_ms,
-                "end_ms": held.end_ms,
-            }
-            for purpose, held in ring.signing
-        ],
-        "previous_identity": _encode(ring.previous_identity.export_secret()) if ring.previous_identity else None,
-        "past": [
-            {
-                "purpose": key.purpose.name,
-                "public": _encode(key.public_key),
-                "start_ms": key.start_ms,
-                "end_ms": key.end_ms,
-                "revoke_ms": key.revoke_ms,
-            }
-            for key in ring.past
-        ],
-        "seal": [
-            {
-                "public": _encode(held.public),
-                "secret": _encode(held.key.export_secret()) if held.key else None,
-                "start_ms": held.start_ms,
-                "end_ms": held.end_ms,
-                "revoke_ms": held.revoke_ms,
-            }
-            for held in ring.seal
-        ],
-        "recovery_public": _encode(ring.recovery_public) if ring.recovery_public else None,
-        "key_encryption": _encode(ring.key_encryption.export_secret()),
-        "authority": [_encode(ring.authority_key_pem), _encode(ring.authority_certificate_pem)],
-        "tls": [_encode(ring.tls_key_pem), _encode(ring.tls_certificate_pem)],
+        "signing": {purpose.name: held.to_json() for purpose, held in ring.signing},
+        "previous_identity": to_text(ring.previous_identity.export_secret()) if ring.previous_identity else None,
+        "past": [past_to_json(key) for key in ring.past],
+        "seal": [held.to_json() for held in ring.seal],
+        "recovery_public": to_text(ring.recovery_public) if ring.recovery_public else None,
+        "key_encryption": to_text(ring.key_encryption.export_secret()),
+        "authority": [to_text(ring.authority_key_pem), to_text(ring.authority_certificate_pem)],
+        "tls": [to_text(ring.tls_key_pem), to_text(ring.tls_certificate_pem)],
         "card_sequence": ring.card_sequence,
-        "card_digest": _encode(ring.card_digest),
+        "card_digest": to_text(ring.card_digest),
     }
 
 
 def _from_json(data: dict[str, Any]) -> Keyring:
     if data["format"] != _FORMAT or data["version"] != _VERSION:
         raise ConfigInvalid("not a keyring of a version known here")
-    signing = tuple(
-        (
-            KeyPurpose[entry["purpose"]],
-            HeldSignKey(
-                key=SignKey(_decode(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
-            ),
-        )
-        for entry in data["signing"]
-    )
-    if tuple(purpose for purpose, _ in signing) != _SIGNING:
-        raise ConfigInvalid("the keyring lacks a signing key")
-    past = tuple(
-        CardKey(
-            purpose=KeyPurpose[entry["purpose"]],
-            public_key=_decode(entry["public"]),
-            start_ms=int(entry["start_ms"]),
-            end_ms=int(entry["end_ms"]),
-            revoke_ms=_optional_int(entry["revoke_ms"]),
-        )
-        for entry in data["past"]
-    )
     authority_key, authority_certificate = data["authority"]
     tls_key, tls_certificate = data["tls"]
     return Keyring(
         partner=PartnerId.parse(data["partner"]),
-        signing=signing,
-        previous_identity=SignKey(_decode(data["previous_identity"])) if data["previous_identity"] else None,
-        past=past,
-        seal=tuple(_held_seal(entry) for entry in data["seal"]),
-        recovery_public=_decode(data["recovery_public"]) if data["recovery_public"] else None,
-        key_encryption=KeyEncryptionKey(_decode(data["key_encryption"])),
-        authority_key_pem=_decode(authority_key),
-        authority_certificate_pem=_decode(authority_certificate),
-        tls_key_pem=_decode(tls_key),
-        tls_certificate_pem=_decode(tls_certificate),
+        signing=tuple((purpose, HeldSignKey.from_json(data["signing"][purpose.name])) for purpose in _SIGNING),
+        previous_identity=SignKey(from_text(data["previous_identity"])) if data["previous_identity"] else None,
+        past=tuple(past_from_json(entry) for entry in data["past"]),
+        seal=tuple(HeldSealKey.from_json(entry) for entry in data["seal"]),
+        recovery_public=from_text(data["recovery_public"]) if data["recovery_public"] else None,
+        key_encryption=KeyEncryptionKey(from_text(data["key_encryption"])),
+        authority_key_pem=from_text(authority_key),
+        authority_certificate_pem=from_text(authority_certificate),
+        tls_key_pem=from_text(tls_key),
+        tls_certificate_pem=from_text(tls_certificate),
         card_sequence=int(data["card_sequence"]),
-        card_digest=_decode(data["card_digest"]),
+        card_digest=from_text(data["card_digest"]),
     )
-
-
-def _held_seal(entry: dict[str, Any]) -> HeldSealKey:
-    public = _decode(entry["public"])
-    key = OpenKey(_decode(entry["secret"])) if entry["secret"] else None
-    if (key.seal_key if key else SealKey(public)).public != public:
-        raise ConfigInvalid("an encryption key of the keyring does not fit its public part")
-    return HeldSealKey(
-        public=public,
-        key=key,
-        start_ms=int(entry["start_ms"]),
-        end_ms=int(entry["end_ms"]),
-        revoke_ms=_optional_int(entry["revoke_ms"]),
-    )
-
-
-def _optional_int(value: object) -> int | None:
-    return None if value is None else int(str(value))

@@ -1,0 +1,183 @@
+"""Keys as a keyring holds them, with the time they count, and their form in its JSON."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from gateway.crypto.keys import OpenKey, SealKey, SignKey, key_id
+from gateway.errors import ConfigInvalid
+from gateway.model.header import MAX_AHEAD_MS
+from gateway.model.partner import CardKey, KeyPurpose
+
+_DAY_MS: Final = 86_400_000
+SEAL_LIFETIME_MS: Final = 30 * _DAY_MS
+"""DESIGN 5: encryption keys rotate, default 30 days."""
+SIGN_LIFETIME_MS: Final = 366 * _DAY_MS
+IDENTITY_LIFETIME_MS: Final = 3660 * _DAY_MS
+
+
+def to_text(data: bytes) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def from_text(text: str) -> bytes:
+    """Return the bytes of strict base64.
+
+    Raises:
+        ValueError: It is not.
+    """
+    return base64.b64decode(text, validate=True)
+
+
+def _start(now_ms: int) -> int:
+    # A partner's clock may be behind ours by as much as is tolerated; a fresh key must count there as well.
+    return max(0, now_ms - MAX_AHEAD_MS)
+
+
+def _optional_int(value: object) -> int | None:
+    return None if value is None else int(str(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSignKey:
+    """A signing key in use, and when it counts."""
+
+    key: SignKey
+    start_ms: int
+    end_ms: int
+
+    @classmethod
+    def generate(cls, purpose: KeyPurpose, now_ms: int) -> Self:
+        """Return a fresh key."""
+        lifetime_ms = IDENTITY_LIFETIME_MS if purpose is KeyPurpose.IDENTITY else SIGN_LIFETIME_MS
+        return cls(key=SignKey.generate(), start_ms=_start(now_ms), end_ms=now_ms + lifetime_ms)
+
+    def on_card(self, purpose: KeyPurpose) -> CardKey:
+        """Return the public key as a card lists it."""
+        return CardKey(
+            purpose=purpose,
+            public_key=self.key.verify_key.public,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            revoke_ms=None,
+        )
+
+    def retire(self, purpose: KeyPurpose, now_ms: int, *, revoke: bool) -> CardKey:
+        """Return what stays of a key that is replaced now: its public part."""
+        return CardKey(
+            purpose=purpose,
+            public_key=self.key.verify_key.public,
+            start_ms=self.start_ms,
+            end_ms=max(min(self.end_ms, now_ms), self.start_ms + 1),
+            revoke_ms=now_ms if revoke else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the key with its secret."""
+        return {"secret": to_text(self.key.export_secret()), "start_ms": self.start_ms, "end_ms": self.end_ms}
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Self:
+        """Return the key.
+
+        Raises:
+            KeyError, ValueError, TypeError, FieldInvalid: Something else than to_json makes.
+        """
+        return cls(
+            key=SignKey(from_text(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSealKey:
+    """An encryption key, its private part until it is destroyed."""
+
+    public: bytes
+    key: OpenKey | None
+    start_ms: int
+    end_ms: int
+    revoke_ms: int | None
+
+    @classmethod
+    def generate(cls, now_ms: int, lifetime_ms: int) -> Self:
+        """Return a fresh key."""
+        key = OpenKey.generate()
+        return cls(
+            public=key.seal_key.public, key=key, start_ms=_start(now_ms), end_ms=now_ms + lifetime_ms, revoke_ms=None
+        )
+
+    @property
+    def id(self) -> bytes:
+        """Key id of the public part."""
+        return key_id(self.public)
+
+    def answers(self, now_ms: int, grace_ms: int) -> bool:
+        """Tell whether what is sealed for this key is still opened."""
+        return now_ms < self.end_ms + grace_ms and (self.revoke_ms is None or now_ms < self.revoke_ms)
+
+    def on_card(self) -> CardKey:
+        """Return the public key as a card lists it."""
+        return CardKey(
+            purpose=KeyPurpose.SEAL,
+            public_key=self.public,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            revoke_ms=self.revoke_ms,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the key with its secret, unless that is destroyed."""
+        return {
+            "public": to_text(self.public),
+            "secret": to_text(self.key.export_secret()) if self.key else None,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            "revoke_ms": self.revoke_ms,
+        }
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Self:
+        """Return the key.
+
+        Raises:
+            ConfigInvalid: The secret is not that of the public part.
+            KeyError, ValueError, TypeError, FieldInvalid: Something else than to_json makes.
+        """
+        public = from_text(entry["public"])
+        key = None if entry["secret"] is None else OpenKey(from_text(entry["secret"]))
+        if (key.seal_key if key else SealKey(public)).public != public:
+            raise ConfigInvalid("an encryption key of the keyring does not fit its public part")
+        return cls(
+            public=public,
+            key=key,
+            start_ms=int(entry["start_ms"]),
+            end_ms=int(entry["end_ms"]),
+            revoke_ms=_optional_int(entry["revoke_ms"]),
+        )
+
+
+def past_to_json(key: CardKey) -> dict[str, Any]:
+    """Return a replaced signing key: public part only."""
+    return {
+        "purpose": key.purpose.name,
+        "public": to_text(key.public_key),
+        "start_ms": key.start_ms,
+        "end_ms": key.end_ms,
+        "revoke_ms": key.revoke_ms,
+    }
+
+
+def past_from_json(entry: dict[str, Any]) -> CardKey:
+    """Return a replaced signing key.
+
+    Raises:
+        KeyError, ValueError, TypeError: Something else than past_to_json makes.
+    """
+    return CardKey(
+        purpose=KeyPurpose[entry["purpose"]],
+        public_key=from_text(entry["public"]),
+        start_ms=int(entry["start_ms"]),
+        end_ms=int(entry["end_ms"]),
+        revoke_ms=_optional_int(entry["revoke_ms"]),
+    )
