@@ -28,7 +28,7 @@ VERSIONS: Final = {
     # As validators built on Google's library have accepted it; seen in real files.
     "urn:oasis:names:tc:emergency:alerts:1.2": "google",
 }
-_FEEDS: Final = frozenset({"feed", "entry", "rss", "RDF", "rdf", "channel"})
+_FEEDS: Final = frozenset({"feed", "entry", "rss", "RDF", "rdf", "channel", "alerts"})
 
 # Encodings whose first bytes read like ASCII. Others could hide from the look before the root what the parser sees
 # after it (UTF-7, EBCDIC, ISO-2022). National pages map to the superset that is in real use.
