@@ -161,8 +161,6 @@ class Limits(_Section):
     partner_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
     """Envelopes a second taken from one partner, averaged over partner_burst."""
     partner_burst: int = Field(default=10_000, ge=1, le=10_000_000)
-    prefetch_mb: int = Field(default=64, ge=1, le=65_536)
-    """Sealed envelopes held in memory for all links together, in MB."""
 
 
 class Config(BaseSettings):
@@ -194,11 +192,11 @@ class Config(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 the library fixes the signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, whose content comes as keywords."""
         return env_settings, init_settings

@@ -34,6 +34,7 @@ from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, FieldInvalid, StateConflict
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Kind, Mode
+from gateway.profiles import load_profiles
 
 KEYRING_FILE: Final = "keyring.age"
 CERTIFICATES: Final = "certs"
@@ -46,6 +47,8 @@ MAX_KEYRING_BYTES: Final = 16 << 20
 MAX_SOCKET_PATH: Final = 107
 """sun_path of Linux has 108 bytes with its end; the socket is <home>/admin.sock."""
 _GENERATED_BYTES: Final = 24
+"""192 random bits: as many as an attacker who guesses could not try."""
+_WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 compared with, never listened on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +174,10 @@ def create_home(home: Path, plan: Plan, passphrase: str, now_ms: int) -> Created
         write_private(keyring_file, keyring.lock(passphrase))
         _sync_directory(home)
     except OSError as error:
-        _take_back(home, made, existed)
+        _take_back(home, made, existed=existed)
         raise ConfigInvalid(f"{error.filename or home}: {error.strerror}") from None
     except BaseException:
-        _take_back(home, made, existed)
+        _take_back(home, made, existed=existed)
         raise
     return CreatedHome(
         home=home,
@@ -234,7 +237,7 @@ def warnings_about(home: Path, config: Config) -> tuple[str, ...]:
 
 
 def find_passphrase(file: Path | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the passphrase from the systemd credential, the file given or CONCORD_PASSPHRASE_FILE; None if none is there.
+    """Return the passphrase from the systemd credential, the file given or CONCORD_PASSPHRASE_FILE, else None.
 
     Raises:
         ConfigInvalid: The source named cannot be used.
@@ -307,7 +310,7 @@ def read_private(path: Path, max_bytes: int, *, missing: str) -> bytes:
                 # Whoever else could read it may have done so already.
                 mode = stat.S_IMODE(state.st_mode)
                 raise ConfigInvalid(
-                    f"{path}: has mode {mode:04o}; it must be 0600 or 0400 (chmod 600), and changed if others could read it"
+                    f"{path}: has mode {mode:04o}; it must be 0600 or 0400; change what is in it if others could read it"
                 )
             data = file.read(max_bytes + 1)
     except FileNotFoundError:
@@ -368,7 +371,7 @@ def _check_home(home: Path) -> None:
         raise StateConflict(f"{home} is there already and is not an empty directory; nothing was changed")
 
 
-def _take_back(home: Path, made: Sequence[Path], existed: bool) -> None:
+def _take_back(home: Path, made: Sequence[Path], *, existed: bool) -> None:
     for path in made:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -381,7 +384,7 @@ def _take_back(home: Path, made: Sequence[Path], existed: bool) -> None:
 def _names(plan: Plan) -> tuple[str, ...]:
     """Return the host names and addresses under which the gateway is called."""
     hosts = (item.rpartition(":")[0].strip("[]") for item in (*plan.endpoints, plan.federation, plan.exchange))
-    return tuple(dict.fromkeys([*(host for host in hosts if host not in {"0.0.0.0", "::"}), "localhost", "127.0.0.1"]))
+    return tuple(dict.fromkeys([*(host for host in hosts if host not in _WILDCARD_HOSTS), "localhost", "127.0.0.1"]))
 
 
 def _write_certificates(directory: Path, keyring: Keyring, plan: Plan, now_ms: int) -> tuple[Path, ...]:
@@ -403,9 +406,7 @@ def _write_certificates(directory: Path, keyring: Keyring, plan: Plan, now_ms: i
 
 
 def profile_authorities(partner: PartnerId) -> tuple[AuthorityId, ...]:
-    """Return the authorities of a partner's shipped profile that may send alerts, the most used first; empty when there is no profile."""
-    from gateway.profiles import load_profiles
-
+    """Return the authorities of a partner's shipped profile that may send alerts, the most used first."""
     try:
         profile = load_profiles(packaged_partners_dir()).get(partner)
     except ConfigInvalid:
@@ -430,7 +431,8 @@ def _parse_system(text: str) -> tuple[str, tuple[AuthorityId, ...]]:
 def settings_text(plan: Plan) -> str:
     """Return concord.toml for a plan, with comments for whoever opens it next."""
     lines = [
-        "# Settings of a Concord gateway. `concord config check` tests this file; docs/reference/configuration.md explains it.",
+        "# Settings of a Concord gateway. `concord config check` tests this file; each key is explained in",
+        "# docs/reference/configuration.md.",
         "# Environment variables CONCORD_* override it: CONCORD_LISTEN__FEDERATION=0.0.0.0:7443.",
         "",
         f'partner = "{plan.partner}"',

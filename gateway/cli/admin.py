@@ -3,20 +3,21 @@
 The socket stands in a directory that only the gateway's own user may enter: possession is the authentication.
 """
 
-import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 from concord.v1 import admin_service_pb2 as pb
 from concord.v1.admin_service_pb2_grpc import AdminServiceStub
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 
 from gateway.cli.failure import ExitCode, Failure, exit_code_of
-from gateway.errors import GatewayError, GatewayUnreachable
+from gateway.errors import GatewayUnreachable
+from gateway.rpc.status import DETAILS_KEY, REASONS, ToldError, from_status
 
 SOCKET_FILE: Final = "admin.sock"
 TIMEOUT_S: Final = 10.0
@@ -35,7 +36,7 @@ class AdminClient:
         self.home = home
         self._path = (home / SOCKET_FILE).absolute()
         try:
-            found = stat.S_ISSOCK(os.stat(self._path).st_mode)
+            found = stat.S_ISSOCK(self._path.stat().st_mode)
         except OSError:
             found = False
         if not found:
@@ -44,10 +45,14 @@ class AdminClient:
         self._channel = grpc.insecure_channel(f"unix:{self._path}", options=options)
         self._stub = AdminServiceStub(self._channel)
 
-    def __enter__(self) -> "AdminClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
         self._channel.close()
 
     def status(self, timeout_s: float = TIMEOUT_S) -> pb.GetStatusResponse:
@@ -127,17 +132,7 @@ class AdminClient:
         code = error.code()
         told = told_error(error)
         if told is not None:
-            reason, text, metadata = told
-            catalogue = {kind.reason: kind for kind in _leaves(GatewayError)}
-            kind = catalogue.get(reason)
-            return Failure(
-                f"could not {doing}",
-                why=text,
-                advice=kind.advice if kind else "",
-                reason=reason,
-                code=exit_code_of(reason, kind.retryable if kind else False),
-                details=metadata,
-            )
+            return _told_failure(told, doing)
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unreachable("nobody answers")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -157,26 +152,36 @@ class AdminClient:
         )
 
 
-def told_error(error: grpc.RpcError) -> tuple[str, str, dict[str, Any]] | None:
-    """Return reason, text and details of a google.rpc.Status, if the error carries one."""
+def _told_failure(told: ToldError, doing: str) -> Failure:
+    kind = REASONS.get(told.reason)
+    advice = kind.advice if kind else f"give the operator the incident id {told.incident_id}"
+    details: dict[str, Any] = {
+        "field": told.field,
+        "rule_ids": list(told.rule_ids),
+        "retry_after_ms": told.retry_after_ms,
+        "max_bytes": told.max_bytes,
+        "partner": told.partner,
+        "incident_id": told.incident_id,
+    }
+    return Failure(
+        f"could not {doing}",
+        # On the wire the text ends with the advice, which has a line of its own here.
+        why=told.text.removesuffix(f" ({advice})"),
+        advice=advice,
+        reason=told.reason,
+        code=exit_code_of(told.reason, told.retryable),
+        details={name: value for name, value in details.items() if value},
+    )
+
+
+def told_error(error: grpc.RpcError) -> ToldError | None:
+    """Return what the gateway says went wrong, if it speaks in our words."""
     # The stubs call this an opaque thing; it is pairs, or None.
     trailing: Any = error.trailing_metadata()
     for key, value in trailing or ():
-        if key == "grpc-status-details-bin":
-            status = status_pb2.Status.FromString(value)
-            break
-    else:
-        return None
-    for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            metadata: Mapping[str, str] = info.metadata
-            return info.reason, status.message, dict(metadata)
+        if key == DETAILS_KEY:
+            try:
+                return from_status(status_pb2.Status.FromString(value))
+            except DecodeError:
+                return None
     return None
-
-
-def _leaves(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
-    for child in kind.__subclasses__():
-        if child.reason:
-            yield child
-        yield from _leaves(child)

@@ -35,7 +35,8 @@ def register(application: typer.Typer) -> None:
     ) -> ExitCode | None:
         """Say of each file whether it would be accepted, with what was odd. JSON: one object a line.
 
-        Exit code 0 when no file is refused, 3 when one is. A file accepted here can still be refused at sending, by policy.
+        Exit code 0 when no file is refused, 3 when one is. A file accepted here can still be refused at sending, by
+        policy.
         """
         from gateway.cli.connectors import load_connector
 
@@ -82,7 +83,7 @@ def verdict_on(reader: "AlertConnector", path: Path) -> dict[str, Any]:
         result = reader.check(read_input(path))
     except Failure as failure:
         return {"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # A connector is somebody's code that reads somebody else's bytes: one bad file must not hide the others.
         detail = f"the connector failed: {type(error).__name__}"
         return {"file": str(path), "verdict": REFUSED, "reason": DEFECT, "detail": detail, **empty}

@@ -86,13 +86,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 the outermost place: whatever it is, it has an exit code
         if os.environ.get("CONCORD_TRACEBACK"):
             traceback.print_exc()
         failure = Failure(
             f"a defect in concord: {type(error).__name__}",
             why="this was not foreseen; nothing is known to be lost",
-            advice="run it again with CONCORD_TRACEBACK=1 and report what it prints (look for content of messages in it first)",
+            advice="run it again with CONCORD_TRACEBACK=1 and report what it prints; take content of messages out",
             reason="INTERNAL",
             code=ExitCode.REFUSED,
         )

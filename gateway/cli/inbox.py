@@ -123,7 +123,7 @@ def find(admin: "AdminClient", prefix: str) -> "MessageView":
 def headline(view: "MessageView", language: str) -> str:
     """Return the headline in a language, else in English, else in the first it has."""
     infos = list(view.body.alert.infos)
-    for wanted in (language.lower(), language.split("-")[0].lower(), "en"):
+    for wanted in (language.lower(), language.partition("-")[0].lower(), "en"):
         for info in infos:
             if info.language.lower() == wanted or info.language.lower().startswith(wanted + "-"):
                 return info.headline or info.event

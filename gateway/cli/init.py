@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli.call import Call, command
-from gateway.cli.failure import usage
+from gateway.cli.failure import failure_of, usage
 from gateway.cli.passphrase import PassphraseFileOption
 
 
@@ -50,7 +50,9 @@ def register(application: typer.Typer) -> None:
         The keyring is locked with a passphrase. Without it nothing in the home can be used, and nobody can recover it.
         """
         from gateway.clock import SystemClock, format_utc
-        from gateway.installation import Plan, create_home, generate_passphrase_file as generate
+        from gateway.errors import StateConflict
+        from gateway.installation import Plan, create_home
+        from gateway.installation import generate_passphrase_file as generate
 
         if passphrase_file and generate_passphrase_file:
             raise usage("name --passphrase-file or --generate-passphrase-file, not both")
@@ -71,9 +73,13 @@ def register(application: typer.Typer) -> None:
             passphrase = passphrases.obtain(passphrase_file, twice=True)
         try:
             created = create_home(call.home, plan, passphrase, SystemClock().now_ms())
-        except BaseException:
+        except BaseException as error:
             if generate_passphrase_file:
                 generate_passphrase_file.unlink(missing_ok=True)
+            if isinstance(error, StateConflict):
+                failure = failure_of(error)
+                failure.advice = "name another directory with --home; a home that is there is never overwritten"
+                raise failure from None
             raise
         call.output.record(
             {

@@ -13,7 +13,7 @@ def register(application: typer.Typer) -> None:
 
     @command(application, "outbox")
     def outbox(call: Call) -> None:
-        """Show what waits for each partner, since when, why, whose turn it is and what to do. JSON: one object a line."""
+        """Show what waits for each partner, since when, why, whose turn it is, what to do. JSON: one object a line."""
         from gateway.clock import SystemClock
 
         with call.admin() as admin:

@@ -32,7 +32,7 @@ class Ticker(Protocol):
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
-def _no_tick(done: int, note: str = "") -> None:
+def _no_tick(done: int, note: str = "") -> None:  # noqa: ARG001
     return None
 
 
@@ -41,20 +41,22 @@ class Output:
 
     def __init__(self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.as_json = as_json
-        self._stdout = stdout or sys.stdout
-        self._stderr = stderr or sys.stderr
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
 
     def record(self, data: Mapping[str, Any]) -> None:
         """Print one JSON object on a line of its own. Does nothing for people: they get text or a table."""
         if self.as_json:
-            self._stdout.write(json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n")
-            self._stdout.flush()
+            # A terminal that is not UTF-8 gets escapes that JSON knows.
+            plain = (self.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+            self.stdout.write(json.dumps(data, ensure_ascii=plain, separators=(",", ":")) + "\n")
+            self.stdout.flush()
 
     def text(self, line: str = "") -> None:
         """Print a line for people; the caller has made foreign text visible. Does nothing with --json."""
         if not self.as_json:
-            self._stdout.write(line + "\n")
-            self._stdout.flush()
+            self.stdout.write(line + "\n")
+            self.stdout.flush()
 
     def fields(self, rows: Iterable[tuple[str, str]]) -> None:
         """Print names and values for people."""
@@ -80,19 +82,19 @@ class Output:
             table.add_column(column, overflow="fold")
         for row in listed:
             table.add_row(*(Text(cell) for cell in row))
-        console = self._console(self._stdout)
+        console = self._console(self.stdout)
         console.print(table)
 
     def note(self, line: str) -> None:
         """Say something about the work on stderr."""
-        self._stderr.write(visible(line) + "\n")
-        self._stderr.flush()
+        self.stderr.write(visible(line) + "\n")
+        self.stderr.flush()
 
     def progress(self, title: str, total: int | None) -> AbstractContextManager[Ticker]:
         """Show progress on stderr while the block runs, if somebody is there to see it."""
-        if not self._stderr.isatty():
+        if not self.stderr.isatty():
             return nullcontext(_no_tick)
-        return _Progress(self._console(self._stderr), title, total)
+        return _Progress(self._console(self.stderr), title, total)
 
     def failure(self, failure: Failure) -> None:
         """Print what, why, what to do and the reason on stderr; with --json the object on stdout too."""
@@ -105,8 +107,8 @@ class Output:
         if failure.details.get("rule_ids"):
             lines.append(f"  rules {visible(', '.join(map(str, failure.details['rule_ids'])))}")
         lines.append(f"  code  {visible(failure.reason)}")
-        self._stderr.write("\n".join(lines) + "\n")
-        self._stderr.flush()
+        self.stderr.write("\n".join(lines) + "\n")
+        self.stderr.flush()
 
     @staticmethod
     def _console(file: TextIO) -> "Console":

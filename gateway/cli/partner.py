@@ -39,27 +39,26 @@ def register(application: typer.Typer) -> None:
         fingerprint: Annotated[
             str, typer.Option(help="As the partner has read it out; blanks and dashes are ignored.")
         ] = "",
-    ) -> ExitCode | None:
+    ) -> None:
         """Add a partner, or renew its card, after comparing the fingerprint by voice.
 
-        Without --fingerprint nothing is added: the card's fingerprint is shown, with what to do, and the exit code is 3.
+        Without --fingerprint nothing is added: the card's fingerprint is shown, with what to do; the exit code is 3.
         """
         from concord.v1 import admin_service_pb2 as pb
 
         signed, verified = read_card(file)
         shown = fingerprint_of(verified)
         if not fingerprint:
-            return explain_fingerprint(call, file, str(verified.card.partner), shown)
+            raise fingerprint_not_compared(file, str(verified.card.partner), shown)
         with call.admin() as admin:
             answer = admin.add_partner(pb.AddPartnerRequest(card=signed, fingerprint=fingerprint))
         call.output.record(partner_data(answer.partner))
         call.output.text(f"Added '{answer.partner.partner}' with card {answer.partner.card_sequence}.")
         if not answer.partner.agreement:
             call.output.note(
-                f"warning: no agreement with '{answer.partner.partner}' is in force: nothing but pings will be exchanged"
+                f"warning: no agreement with '{answer.partner.partner}' is in force: only pings will be exchanged"
             )
         call.output.text(f"When it has added yours: concord partner test {answer.partner.partner} --home {call.home}")
-        return None
 
     @command(group, "list")
     def list_partners(call: Call) -> None:
@@ -119,7 +118,7 @@ def register(application: typer.Typer) -> None:
         partner: PartnerArgument,
         thaw: Annotated[bool, typer.Option(help="Resume instead.")] = False,
     ) -> None:
-        """Stop all exchange with a partner within a second, or resume it with --thaw. Nothing that waits is lost."""
+        """Stop all exchange with a partner within a second; --thaw resumes it. Nothing that waits is lost."""
         with call.admin() as admin:
             answer = admin.freeze(partner, frozen=not thaw)
         call.output.record(partner_data(answer.partner))
@@ -183,9 +182,9 @@ def fingerprint_of(verified: "VerifiedCard") -> str:
     return fingerprint(verified.card.keys_for(KeyPurpose.IDENTITY)[0].public_key)
 
 
-def explain_fingerprint(call: Call, file: Path, partner: str, shown: str) -> ExitCode:
-    """Say how to compare, and refuse."""
-    failure = Failure(
+def fingerprint_not_compared(file: Path, partner: str, shown: str) -> Failure:
+    """Return the failure that says how to compare."""
+    return Failure(
         f"nothing was added: the fingerprint of '{partner}' has not been compared",
         why=f"the card in {file} has the fingerprint {shown}, but anybody could have made that file",
         advice=f"call the duty desk of '{partner}' on a number you already had, let them read their fingerprint aloud, "
@@ -194,7 +193,6 @@ def explain_fingerprint(call: Call, file: Path, partner: str, shown: str) -> Exi
         code=ExitCode.REFUSED,
         details={"partner": partner, "fingerprint": shown},
     )
-    raise failure
 
 
 def show_card(call: Call, signed: "SignedCard", fingerprint: str) -> None:

@@ -80,7 +80,7 @@ def register(application: typer.Typer) -> None:
         data = read_input(file)
         try:
             reading = load_connector(connector).read(data)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 a connector is somebody's code
             raise _unusable(file, error) from None
         draft = make_draft(
             call, reading, Wishes(to=to, authority=as_, urgency=urgency, expires=expires, purpose=purpose)
@@ -217,6 +217,14 @@ def covering_agreement(
     return None
 
 
+def new_request_id() -> str:
+    """Return a fresh request id."""
+    from gateway.clock import SystemClock
+    from gateway.ids import uuid7
+
+    return str(uuid.UUID(bytes=uuid7(SystemClock().now_ms())))
+
+
 def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[SubmitMessageResponse, str]":
     """Submit the draft; return the answer and the request id used.
 
@@ -228,7 +236,7 @@ def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[Subm
 
     from gateway.rpc.convert.message import draft_to_proto
 
-    used = request_id or str(uuid.uuid4())
+    used = request_id or new_request_id()
     request = pb.SubmitLocalRequest(submit=SubmitMessageRequest(request_id=used, draft=draft_to_proto(draft)))
     try:
         return admin.submit(request).accepted, used
@@ -247,7 +255,7 @@ def validate(admin: "AdminClient", draft: "Draft") -> "ValidateMessageResponse":
 
     from gateway.rpc.convert.message import draft_to_proto
 
-    request = SubmitMessageRequest(request_id=str(uuid.uuid4()), draft=draft_to_proto(draft))
+    request = SubmitMessageRequest(request_id=new_request_id(), draft=draft_to_proto(draft))
     return admin.submit(pb.SubmitLocalRequest(submit=request, validate_only=True)).validation
 
 
