@@ -172,7 +172,7 @@ class DeskEntry(_Strict):
 
 
 class AgreementEntry(_Strict):
-    """What this partner has agreed to exchange. In force with a partner whose own file lists the same id and names us."""
+    """What this partner has agreed to exchange; in force with partners whose own file lists the same id and names us."""
 
     id: _Word
     partners: Annotated[list[_Partner], Field(min_length=1, max_length=MAX_FILES)]
@@ -233,19 +233,17 @@ class ProfileFile(_Strict):
         _require_unique("agreement", [entry.id for entry in self.agreement])
         for authority in own:
             if not authority.startswith(f"{self.partner}/"):
-                msg = f"authority: '{authority}' is not an authority of '{self.partner}'"
-                raise ValueError(msg)
+                raise ValueError(f"authority: '{authority}' is not an authority of '{self.partner}'")
         for desk in self.desk:
             if desk.id.rpartition("/")[0] not in own:
-                msg = f"desk: '{desk.id}' belongs to no authority of this file"
-                raise ValueError(msg)
+                raise ValueError(f"desk: '{desk.id}' belongs to no authority of this file")
         for agreement in self.agreement:
             if self.partner in agreement.partners:
-                msg = f"agreement '{agreement.id}': partners: names the partner itself"
-                raise ValueError(msg)
+                raise ValueError(f"agreement '{agreement.id}': partners: names the partner itself")
             if unknown := sorted(set(agreement.authorities) - set(own)):
-                msg = f"agreement '{agreement.id}': authorities: '{unknown[0]}' is not declared in this file"
-                raise ValueError(msg)
+                raise ValueError(
+                    f"agreement '{agreement.id}': authorities: '{unknown[0]}' is not declared in this file"
+                )
         return self
 
     def to_profile(self) -> Profile:
@@ -275,16 +273,14 @@ class ProfileFile(_Strict):
 def _require_english(names: dict[str, str]) -> None:
     # The one language that every reader of a log, an error or a proof is assumed to have.
     if "en" not in names:
-        msg = "names: has no English name ('en')"
-        raise ValueError(msg)
+        raise ValueError("names: has no English name ('en')")
 
 
 def _require_unique(key: str, values: Iterable[str]) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            msg = f"{key}: names '{value}' twice"
-            raise ValueError(msg)
+            raise ValueError(f"{key}: names '{value}' twice")
         seen.add(value)
 
 

@@ -1,0 +1,1 @@
+"""Whether an exchange is allowed: agreements between partners, and safeguards above them."""

@@ -400,7 +400,7 @@ def test_cache_stays_bounded_under_invented_purposes():
 
 
 def test_repeated_decision_is_fast():
-    # The hot way spends about 50 us of CPU a message; policy may take 3 of them. Ten times that allows for a slow machine.
+    # The hot way spends about 50 us of CPU a message; policy may take 3 of them. Ten times that: machines are shared.
     checked, item = policy(), draft(LA, CN)
     sender = AuthorityId("la/weather")
     checked.outgoing(item)
