@@ -172,7 +172,7 @@ class DeskEntry(_Strict):
 
 
 class AgreementEntry(_Strict):
-    """What this partner has agreed to exchange; in force with partners whose own file lists the same id and names us."""
+    """What this partner has agreed to exchange; in force with a partner whose own file lists the id and names us."""
 
     id: _Word
     partners: Annotated[list[_Partner], Field(min_length=1, max_length=MAX_FILES)]
