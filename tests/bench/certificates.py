@@ -1,6 +1,6 @@
 """Certificates for the floor: one authority and a leaf per process, made anew for every run."""
 
-import datetime
+import datetime as dt
 import ipaddress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 def make_certificates(folder: Path, names: tuple[str, ...]) -> None:
     """Write roots.pem and, for each name, <name>.pem and <name>.key into the folder."""
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench authority")])
 
@@ -24,7 +24,7 @@ def make_certificates(folder: Path, names: tuple[str, ...]) -> None:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
-            .not_valid_after(start + datetime.timedelta(days=1))
+            .not_valid_after(start + dt.timedelta(days=1))
         )
 
     root = (

@@ -21,7 +21,7 @@ import statistics
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from concord.v1 import (
@@ -34,7 +34,7 @@ from nacl.signing import VerifyKey
 
 from tests.bench.certificates import make_certificates
 from tests.bench.floor_crypto import Opener, Sealed, Sealer, make_keys
-from tests.bench.floor_store import GroupWriter
+from tests.bench.floor_store import BUSY_ROWS, LINGER_S, GroupWriter
 from tests.bench.processes import ROOT, Worker, now_ns, serve
 
 FRAME = 64
@@ -69,13 +69,15 @@ class SenderGateway(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self._receipt_instants: list[tuple[int, int]] = []
         self._news = asyncio.Event()
 
-    async def SubmitMessage(self, request: Any, context: Any) -> exchange_service_pb2.SubmitMessageResponse:
+    async def SubmitMessage(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> exchange_service_pb2.SubmitMessageResponse:
         """Answer one draft once it is on disk."""
         sealed = self._seal(request)
         await self._commit([sealed])
         return _accepted(sealed)
 
-    async def SubmitMessages(
+    async def SubmitMessages(  # noqa: N802
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[exchange_service_pb2.SubmitMessagesResponse]:
         """Answer frames of drafts in order, each once it is on disk, while later ones are being read."""
@@ -106,9 +108,13 @@ class SenderGateway(exchange_service_pb2_grpc.ExchangeServiceServicer):
         answers = asyncio.create_task(self._take_receipts(call))
         try:
             sequence = 0
+            batch: list[tuple[int, Sealed]] = []
             while True:
+                busy = len(batch) >= BUSY_ROWS
                 batch = [await self._committed.get()]
                 await self._room.acquire()
+                if busy and self._committed.qsize() < FRAME:
+                    await asyncio.sleep(LINGER_S)
                 while len(batch) < FRAME and not self._committed.empty():
                     batch.append(self._committed.get_nowait())
                 sequence += 1
@@ -171,7 +177,9 @@ class ReceiverGateway(federation_service_pb2_grpc.FederationServiceServicer):
     def __init__(self, opener: Opener, writer: GroupWriter) -> None:
         self._opener, self._writer = opener, writer
 
-    async def Link(self, request_iterator: Any, context: Any) -> AsyncIterator[federation_service_pb2.LinkResponse]:
+    async def Link(  # noqa: N802
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[federation_service_pb2.LinkResponse]:
         """Answer frames in order, each once it is on disk, while later ones are being read."""
         taken: asyncio.Queue[tuple[federation_service_pb2.LinkResponse, asyncio.Future[None]] | None]
         taken = asyncio.Queue(AHEAD)
@@ -281,7 +289,7 @@ class Floor:
         )
         self.streamed(FRAME * 4)
 
-    def __enter__(self) -> "Floor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
@@ -57,7 +57,8 @@ class Worker:
 
     def close(self) -> None:
         """Close its input, which asks it to finish, and wait until it has."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             code = self._process.wait(timeout=20)
@@ -68,7 +69,7 @@ class Worker:
         if code:
             raise RuntimeError(f"a process of the bench ended with code {code}")
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
