@@ -578,6 +578,17 @@ class FindRequest(Query[SubmissionResult | None]):
     request_digest: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseMessage(Operation[bool]):
+    """Destroy a message's key: its content can never be opened again; digests, signatures and receipts stay.
+
+    False when there is no such message.
+    """
+
+    sender: PartnerId
+    message_id: MessageId
+
+
 # --- partners ------------------------------------------------------------------------------------------------
 
 

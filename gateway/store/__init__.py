@@ -1,0 +1,54 @@
+"""Durable state: one port, two engines. Drivers are imported only here."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gateway.errors import ConfigInvalid
+from gateway.ports import Store
+from gateway.store.sqlite import SqliteStore, migrate_sqlite, open_sqlite
+
+__all__ = ["SqliteStore", "migrate", "open_sqlite", "open_store"]
+
+
+def _sqlite_home(url: str) -> Path | None:
+    """Return the directory of an sqlite:///... URL; None for a PostgreSQL URL.
+
+    Raises:
+        ConfigInvalid: Neither.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        if parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2 or parts.query or parts.fragment:
+            raise ConfigInvalid("store: an SQLite store is named by a directory, as in sqlite:///var/lib/concord")
+        return Path(unquote(parts.path))
+    if parts.scheme == "postgresql":
+        return None
+    raise ConfigInvalid("store: must begin with sqlite:/// or postgresql://")
+
+
+async def open_store(url: str) -> Store:
+    """Open the store a URL names: sqlite:///directory or postgresql://...
+
+    Raises:
+        ConfigInvalid: The URL names no engine there is.
+        StoreUnavailable: The database does not answer, or another process has the home.
+        StoreCorrupt: The database is damaged.
+        SchemaTooNew: A newer version wrote it.
+    """
+    home = _sqlite_home(url)
+    if home is not None:
+        return await open_sqlite(home)
+    from gateway.store.postgres import open_postgres
+
+    return await open_postgres(url)
+
+
+async def migrate(url: str) -> None:
+    """Bring a database to this code's schema. Raises like open_store."""
+    home = _sqlite_home(url)
+    if home is not None:
+        migrate_sqlite(home)
+        return
+    from gateway.store.postgres import migrate_postgres
+
+    await migrate_postgres(url)

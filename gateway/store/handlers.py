@@ -1,0 +1,43 @@
+"""Which handler takes which operation or query. One that is missing here is refused, and a test compares."""
+
+from typing import Any, Final
+
+from gateway import ports
+from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, views
+from gateway.store.transaction import Answer, Handler, one_by_one
+
+HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
+    ports.CommitSubmissions: submissions.commit_submissions,
+    ports.CommitReceived: receiving.commit_received,
+    ports.CommitReceipts: receipts.commit_receipts,
+    ports.ReplaceEnvelope: one_by_one(sending.replace_envelope),
+    ports.BuryEnvelopes: one_by_one(receipts.bury_envelopes),
+    ports.TakeLease: one_by_one(leases.take_lease),
+    ports.DropLease: one_by_one(leases.drop_lease),
+    ports.FreeHeld: one_by_one(receiving.free_held),
+    ports.AcknowledgeReceived: one_by_one(receiving.acknowledge_received),
+    ports.DropWaitingReceipts: one_by_one(receiving.drop_waiting_receipts),
+    ports.AssignPositions: one_by_one(events.assign_positions),
+    ports.EraseMessage: one_by_one(views.erase_message),
+    ports.PutCard: one_by_one(partners.put_card),
+    ports.FreezePartner: one_by_one(partners.freeze_partner),
+    ports.NoteSuccess: one_by_one(partners.note_success),
+}
+"""In the order in which kinds are applied within a commit."""
+
+ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
+    ports.WaitingEnvelopes: sending.waiting_envelopes,
+    ports.ExpiringEnvelopes: sending.expiring_envelopes,
+    ports.ThreadHeads: submissions.thread_heads,
+    ports.SentSecrets: sending.sent_secrets,
+    ports.QueueSummaries: sending.queue_summaries,
+    ports.KnownMessages: receiving.known_messages,
+    ports.WaitingReceipts: receiving.waiting_receipts,
+    ports.EventsSince: events.events_since,
+    ports.EventRange: events.event_range,
+    ports.FindMessage: views.find_message,
+    ports.ListMessages: views.list_messages,
+    ports.CountMessages: views.count_messages,
+    ports.FindRequest: submissions.find_request,
+    ports.Partners: partners.partners,
+}

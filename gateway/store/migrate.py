@@ -1,0 +1,54 @@
+"""Bringing a database to the schema of this code, and refusing one that is ahead of it.
+
+Migrations are alembic scripts, run from here without an ini file. A whole upgrade is one transaction on both
+engines, so that dying in the middle leaves the old schema. The key store has scripts and a version of its own.
+"""
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from gateway.errors import SchemaTooNew
+
+Room = Literal["main", "keys"]
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+
+
+def upgrade(connection: Connection, room: Room, version_schema: str | None = None) -> None:
+    """Upgrade one of the two rooms, inside the connection's transaction.
+
+    Raises:
+        SchemaTooNew: The database has a revision that this code does not know.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS / room))
+    scripts = ScriptDirectory.from_config(config)
+    options: dict[str, Any] = {"connection": connection, "transactional_ddl": True}
+    if version_schema is not None:
+        options["version_table_schema"] = version_schema
+    current = MigrationContext.configure(connection, opts=options).get_current_heads()
+    for revision in current:
+        try:
+            known = scripts.get_revision(revision) is not None
+        except CommandError:
+            known = False
+        if not known:
+            raise SchemaTooNew(f"the {room} schema is of revision {revision}, which this version does not know")
+    if set(current) == set(scripts.get_heads()):
+        return
+    with EnvironmentContext(config, scripts) as environment:
+        environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs("head", revision))
+        environment.run_migrations()
+
+
+def head_revision(room: Room) -> str:
+    """Return the revision that this code brings a database to."""
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS / room))
+    return ScriptDirectory.from_config(config).get_current_head() or ""

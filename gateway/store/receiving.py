@@ -1,0 +1,297 @@
+"""Keeping what came in: duplicates, gaps in a thread, acknowledgements."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Integer, and_, bindparam, exists, or_, select, tuple_, update
+
+from gateway.errors import StoreCorrupt
+from gateway.ids import MessageId
+from gateway.ports import (
+    AcknowledgeReceived,
+    CommitReceived,
+    DropWaitingReceipts,
+    FreeHeld,
+    KnownMessage,
+    KnownMessages,
+    ReceivedMessage,
+    ReceptionStatus,
+    WaitingReceipt,
+    WaitingReceipts,
+)
+from gateway.store.events import MESSAGE_RECEIVED
+from gateway.store.leases import check_epoch
+from gateway.store.rows import checksum, pack_path, pack_proof, unpack_proof
+from gateway.store.statement import Insert, Lookup, Statement, constant
+from gateway.store.submissions import ADD_ENCAPSULATIONS
+from gateway.store.tables import HELD, SHOWN, TAKEN, acknowledgement, received
+from gateway.store.transaction import Row, Session, Transaction
+
+IDS: Final = Lookup(
+    lambda keys: select(received.c.sender, received.c.message_id).where(received.c.message_id.in_(keys)),
+    received.c.message_id,
+)
+KNOWN: Final = Lookup(
+    lambda keys: select(
+        received.c.message_id,
+        received.c.content_commitment,
+        received.c.issuer,
+        received.c.signing_key_id,
+        received.c.receipt,
+        received.c.receipt_path,
+        received.c.receipt_signature,
+    ).where(received.c.message_id.in_(keys), received.c.sender == bindparam("from_sender")),
+    received.c.message_id,
+)
+PREDECESSORS: Final = Lookup(
+    lambda keys: select(received.c.sender, received.c.thread_id, received.c.digest, received.c.state).where(
+        tuple_(received.c.thread_id, received.c.digest).in_(keys)
+    ),
+    received.c.thread_id,
+    received.c.digest,
+)
+ANY_HELD: Final = Statement(select(received.c.id).where(received.c.state == constant(HELD)).limit(constant(1)))
+_HELD_COLUMNS = (received.c.id, received.c.sender, received.c.message_id, received.c.thread_id, received.c.digest)
+SUCCESSORS: Final = Lookup(
+    lambda keys: (
+        select(*_HELD_COLUMNS, received.c.previous_digest)
+        .where(received.c.state == constant(HELD), received.c.previous_digest.in_(keys))
+        .order_by(received.c.id)
+        .with_for_update()
+    ),
+    received.c.previous_digest,
+)
+SHOW: Final = Lookup(
+    lambda keys: (
+        update(received)
+        .where(received.c.id.in_(keys), received.c.state == constant(HELD))
+        .values(state=constant(SHOWN), gap=bindparam("new_gap"))
+    ),
+    received.c.id,
+)
+_before = received.alias("before")
+_is_before = and_(
+    _before.c.thread_id == received.c.thread_id,
+    _before.c.digest == received.c.previous_digest,
+    _before.c.sender == received.c.sender,
+)
+_predecessor_there = exists().where(_is_before)
+_predecessor_held = exists().where(_is_before, _before.c.state == constant(HELD))
+# A predecessor that another replica stored at the same moment did not see who waits for it: it is found here.
+DUE: Final = Statement(
+    select(*_HELD_COLUMNS, _predecessor_there.label("complete"))
+    .where(
+        received.c.state == constant(HELD),
+        ~_predecessor_held,
+        or_(received.c.hold_until_ms <= bindparam("now_ms"), _predecessor_there),
+    )
+    .order_by(received.c.id)
+    .limit(bindparam("max_rows", type_=Integer))
+    .with_for_update(of=received)
+)
+_DUE_ROWS: Final = 500
+"""Bounds one transaction; whoever frees comes again while there are more."""
+ADD_RECEIVED: Final = Insert(received)
+
+_Key = tuple[str, bytes, bytes]
+"""sender, thread_id, digest"""
+
+
+def known_messages(session: Session, query: KnownMessages) -> dict[MessageId, KnownMessage]:
+    """Return which ids are known from a sender."""
+    found = {}
+    for message_id, commitment, *proof in session.look_up(
+        KNOWN, [item.raw for item in query.message_ids], from_sender=query.sender.code
+    ):
+        known = KnownMessage(message_id=MessageId(message_id), content_commitment=commitment, proof=unpack_proof(proof))
+        found[known.message_id] = known
+    return found
+
+
+def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> list[tuple[ReceptionStatus, ...]]:
+    """Store the messages of all operations, each against what those before it left behind."""
+    ids = list({message.header.message_id.raw for operation in operations for message in operation.messages})
+    known = {(row[0], row[1]) for row in tx.look_up(IDS, ids)}
+    states = _predecessor_states(tx, operations)
+    results = []
+    rows: list[tuple[object, ...]] = []
+    keys: list[tuple[bytes, str, bytes]] = []
+    events: list[tuple[int, int, str, bytes, str, str]] = []
+    encapsulations: dict[bytes, bytes] = {}
+    shown: list[_Key] = []
+    now_ms = 0
+    for operation in operations:
+        sender = operation.sender.code
+        own = {(sender, message.header.message_id.raw) for message in operation.messages}
+        if len(own) < len(operation.messages) or not own.isdisjoint(known):
+            results.append((ReceptionStatus.RACED,) * len(operation.messages))
+            continue
+        known |= own
+        now_ms = operation.now_ms
+        encapsulations.update((item.digest, item.encapsulation) for item in operation.encapsulations)
+        statuses = []
+        for number, message in zip(tx.take("received", len(operation.messages)), operation.messages, strict=True):
+            thread, message_id = message.header.thread_id.raw, message.header.message_id.raw
+            previous = message.previous_digest
+            # Behind a message that is itself held the order of the thread would break as well.
+            held = bool(previous) and states.get((sender, thread, previous), HELD) == HELD
+            states[sender, thread, message.digest] = HELD if held else SHOWN
+            rows.append(_received_row(number, sender, message, held, now_ms))
+            keys.append((message_id, sender, message.wrapped_message_key))
+            statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
+            if not held:
+                shown.append((sender, thread, message.digest))
+                events.append((MESSAGE_RECEIVED, now_ms, sender, message_id, sender, ""))
+        results.append(tuple(statuses))
+    if rows:
+        tx.insert(ADD_ENCAPSULATIONS, list(encapsulations.items()))
+        tx.insert(ADD_RECEIVED, rows)
+        tx.put_keys(keys)
+        tx.add_events(events)
+        _free_successors(tx, shown, now_ms)
+    return results
+
+
+def _predecessor_states(tx: Transaction, operations: Sequence[CommitReceived]) -> dict[_Key, int]:
+    wanted = {
+        (message.header.thread_id.raw, message.previous_digest)
+        for operation in operations
+        for message in operation.messages
+        if message.previous_digest
+    }
+    rows = tx.look_up(PREDECESSORS, list(wanted))
+    return {(sender, thread, digest): state for sender, thread, digest, state in rows}
+
+
+def _free_successors(tx: Transaction, shown: Sequence[_Key], now_ms: int) -> int:
+    """Show what waited for messages that are now shown, and what waited for those; return how many."""
+    freed = 0
+    while shown and tx.row(ANY_HELD) is not None:
+        before = set(shown)
+        rows = [
+            row
+            for row in tx.look_up(SUCCESSORS, [digest for _, _, digest in before])
+            if (row[1], row[3], row[5]) in before
+        ]
+        _show(tx, rows, now_ms, gap=False)
+        freed += len(rows)
+        shown = [(row[1], row[3], row[4]) for row in rows]
+    return freed
+
+
+def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> None:
+    tx.run_for(SHOW, [row[0] for row in rows], new_gap=int(gap))
+    reason = "gap" if gap else ""
+    tx.add_events([(MESSAGE_RECEIVED, now_ms, row[1], row[2], row[1], reason) for row in rows])
+
+
+def free_held(tx: Transaction, operation: FreeHeld) -> int:
+    """Show held messages whose wait is over."""
+    rows = tx.rows(DUE, now_ms=operation.now_ms, max_rows=_DUE_ROWS)
+    _show(tx, [row for row in rows if row[5]], operation.now_ms, gap=False)
+    _show(tx, [row for row in rows if not row[5]], operation.now_ms, gap=True)
+    return len(rows) + _free_successors(tx, [(row[1], row[3], row[4]) for row in rows], operation.now_ms)
+
+
+def _received_row(number: int, sender: str, message: ReceivedMessage, held: bool, now_ms: int) -> tuple[object, ...]:
+    header = message.header
+    issuer, key_id, receipt, receipt_path, receipt_signature = pack_proof(message.proof)
+    record_path, batch_path = pack_path(message.record_path), pack_path(message.batch_path)
+    return (
+        number,
+        sender,
+        header.message_id.raw,
+        int(header.kind),
+        int(header.mode),
+        int(header.urgency),
+        HELD if held else SHOWN,
+        0,
+        header.thread_id.raw,
+        header.create_ms,
+        header.expire_ms,
+        now_ms,
+        message.hold_until_ms,
+        None,
+        header.content_commitment,
+        message.authority,
+        checksum(
+            message.digest, record_path, batch_path, message.signature, message.header_bytes, message.content_sealed
+        ),
+        message.digest,
+        message.previous_digest,
+        message.encapsulation_digest,
+        issuer,
+        key_id,
+        receipt,
+        receipt_path,
+        receipt_signature,
+        record_path,
+        batch_path,
+        message.signature,
+        message.header_bytes,
+        message.content_sealed,
+    )
+
+
+FIND_TO_ACKNOWLEDGE: Final = Statement(
+    select(received.c.id, received.c.state, received.c.acknowledge_ms)
+    .where(received.c.message_id == bindparam("of_message"), received.c.sender == bindparam("from_sender"))
+    .with_for_update()
+)
+TAKE: Final = Statement(
+    update(received)
+    .where(received.c.id == bindparam("row_id"))
+    .values(state=constant(TAKEN), acknowledge_ms=bindparam("now_ms"))
+)
+ADD_ACKNOWLEDGEMENT: Final = Insert(acknowledgement)
+UNCONFIRMED: Final = Statement(
+    select(
+        acknowledgement.c.id,
+        acknowledgement.c.issuer,
+        acknowledgement.c.signing_key_id,
+        acknowledgement.c.receipt,
+        acknowledgement.c.path,
+        acknowledgement.c.signature,
+    )
+    .where(acknowledgement.c.partner == bindparam("to_partner"), acknowledgement.c.waiting == constant(1))
+    .order_by(acknowledgement.c.id)
+    .limit(bindparam("max_rows", type_=Integer))
+)
+CONFIRM: Final = Lookup(
+    lambda keys: (
+        update(acknowledgement)
+        .where(acknowledgement.c.id.in_(keys), acknowledgement.c.partner == bindparam("to_partner"))
+        .values(waiting=constant(0))
+    ),
+    acknowledgement.c.id,
+)
+
+
+def acknowledge_received(tx: Transaction, operation: AcknowledgeReceived) -> int | None:
+    """Record that a message was taken over, once."""
+    sender = operation.sender.code
+    row = tx.row(FIND_TO_ACKNOWLEDGE, of_message=operation.message_id.raw, from_sender=sender)
+    if row is None or row[1] == HELD:
+        return None
+    row_id, state, acknowledge_ms = row
+    if state == TAKEN:
+        if acknowledge_ms is None:
+            raise StoreCorrupt("an acknowledged message has no time of acknowledgement")
+        return int(acknowledge_ms)
+    tx.run(TAKE, row_id=row_id, now_ms=operation.now_ms)
+    (number,) = tx.take("acknowledgement", 1)
+    tx.insert(ADD_ACKNOWLEDGEMENT, [(number, row_id, sender, 1, *pack_proof(operation.proof))])
+    tx.touch_outbox(sender)
+    return operation.now_ms
+
+
+def waiting_receipts(session: Session, query: WaitingReceipts) -> tuple[WaitingReceipt, ...]:
+    """Return later rungs that wait for a partner."""
+    rows = session.rows(UNCONFIRMED, to_partner=query.partner.code, max_rows=query.max_rows)
+    return tuple(WaitingReceipt(sequence=number, proof=unpack_proof(proof)) for number, *proof in rows)
+
+
+def drop_waiting_receipts(tx: Transaction, operation: DropWaitingReceipts) -> None:
+    """Note that a partner has stored later rungs. They stay as our own evidence."""
+    check_epoch(tx, operation.partner, operation.epoch)
+    tx.run_for(CONFIRM, operation.sequences, to_partner=operation.partner.code)

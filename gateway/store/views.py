@@ -1,0 +1,233 @@
+"""Messages as people and systems look at them."""
+
+from typing import Any, Final
+
+from sqlalchemy import Integer, and_, bindparam, func, or_, select
+
+from gateway.errors import StoreCorrupt
+from gateway.ids import MessageId, PartnerId, ThreadId
+from gateway.model.envelope import Outcome
+from gateway.model.header import Kind, Mode, Urgency
+from gateway.ports import (
+    CountMessages,
+    Counts,
+    Delivery,
+    EraseMessage,
+    FindMessage,
+    ListMessages,
+    MessageRow,
+    StoredMessage,
+)
+from gateway.store.rows import check_row, unpack_proof
+from gateway.store.statement import Statement, constant
+from gateway.store.tables import (
+    EXPIRED,
+    HELD,
+    RECEIVED,
+    RECIPIENTS,
+    REFUSED,
+    RUNGS,
+    SHOWN,
+    TAKEN,
+    WAITING,
+    message_key,
+    outbox,
+    received,
+    rung,
+    sent,
+)
+from gateway.store.transaction import Row, Session, Transaction
+
+_SENT_ROW = (
+    sent.c.sender,
+    sent.c.message_id,
+    sent.c.kind,
+    sent.c.mode,
+    sent.c.urgency,
+    sent.c.thread_id,
+    sent.c.create_ms,
+    sent.c.expire_ms,
+    sent.c.content_commitment,
+    sent.c.authority,
+    sent.c.submitter,
+)
+_RECEIVED_ROW = (
+    received.c.sender,
+    received.c.message_id,
+    received.c.kind,
+    received.c.mode,
+    received.c.urgency,
+    received.c.thread_id,
+    received.c.create_ms,
+    received.c.expire_ms,
+    received.c.content_commitment,
+    received.c.authority,
+    received.c.state,
+    received.c.gap,
+)
+_RECEIVED_STATES: Final = {SHOWN: "received", HELD: "held", TAKEN: "acknowledged"}
+_DELIVERY_STATES: Final = {WAITING: "waiting", RECEIVED: "received", REFUSED: "refused", EXPIRED: "expired"}
+_RUNG_OF_STATE: Final = {RECEIVED: Outcome.RECEIVED, REFUSED: Outcome.REFUSED, EXPIRED: Outcome.EXPIRED}
+
+
+def _message_row(row: Row, *, sent: bool) -> MessageRow:
+    sender, message_id, kind, mode, urgency, thread_id, create_ms, expire_ms, commitment, authority = row[:10]
+    return MessageRow(
+        sent=sent,
+        sender=PartnerId(sender),
+        message_id=MessageId(message_id),
+        kind=Kind(kind),
+        mode=Mode(mode),
+        urgency=Urgency(urgency),
+        thread_id=ThreadId(thread_id),
+        create_ms=create_ms,
+        expire_ms=expire_ms,
+        content_commitment=commitment,
+        authority=authority,
+        state="released" if sent else _RECEIVED_STATES[row[10]],
+        gap=False if sent else bool(row[11]),
+        submitter=row[10] if sent else "",
+    )
+
+
+FIND_SENT: Final = Statement(
+    select(*_SENT_ROW, sent.c.id, sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature)
+    .add_columns(sent.c.header, sent.c.content_sealed, message_key.c.wrapped)
+    .outerjoin(message_key, and_(message_key.c.message_id == sent.c.message_id, message_key.c.sender == sent.c.sender))
+    .where(sent.c.message_id == bindparam("of_message"), sent.c.sender == bindparam("from_sender"))
+)
+FIND_RECEIVED: Final = Statement(
+    select(*_RECEIVED_ROW, received.c.checksum, received.c.digest, received.c.record_path, received.c.batch_path)
+    .add_columns(received.c.signature, received.c.header, received.c.content_sealed, message_key.c.wrapped)
+    .outerjoin(
+        message_key,
+        and_(message_key.c.message_id == received.c.message_id, message_key.c.sender == received.c.sender),
+    )
+    .where(received.c.message_id == bindparam("of_message"), received.c.sender == bindparam("from_sender"))
+)
+DELIVERIES: Final = Statement(
+    select(outbox.c.id, outbox.c.partner, outbox.c.state)
+    .where(outbox.c.id >= bindparam("first_id"), outbox.c.id < bindparam("end_id"))
+    .order_by(outbox.c.id)
+)
+RUNGS_OF: Final = Statement(
+    select(*rung.c).where(rung.c.id >= bindparam("first_id"), rung.c.id < bindparam("end_id")).order_by(rung.c.id)
+)
+
+
+def find_message(session: Session, query: FindMessage) -> StoredMessage | None:
+    """Return one message."""
+    values = {"of_message": query.message_id.raw, "from_sender": query.sender.code}
+    row = session.row(FIND_RECEIVED, **values)
+    if row is not None:
+        if row[10] == HELD and not query.held:
+            return None
+        check, digest, record_path, batch_path, signature, header, content, key = row[12:]
+        check_row("message", check, digest, record_path, batch_path, signature, header, content)
+        return _stored(_message_row(row, sent=False), header, digest, content, key, ())
+    row = session.row(FIND_SENT, **values)
+    if row is None:
+        return None
+    number, check, digest, batch_path, signature, header, content, key = row[11:]
+    check_row("message", check, digest, batch_path, signature, header, content)
+    return _stored(_message_row(row, sent=True), header, digest, content, key, _deliveries(session, number))
+
+
+def _stored(
+    row: MessageRow, header: bytes, digest: bytes, content: bytes, key: bytes | None, deliveries: tuple[Delivery, ...]
+) -> StoredMessage:
+    if key is None:
+        raise StoreCorrupt("a message has lost its key; the key store and the store are not of one time")
+    return StoredMessage(
+        row=row,
+        header=header,
+        digest=digest,
+        content_sealed=content if key else None,
+        wrapped_message_key=key or None,
+        deliveries=deliveries,
+    )
+
+
+def _deliveries(session: Session, number: int) -> tuple[Delivery, ...]:
+    first, end = number * RECIPIENTS, (number + 1) * RECIPIENTS
+    rungs: dict[int, dict[int, Row]] = {}
+    for row in session.rows(RUNGS_OF, first_id=first * RUNGS, end_id=end * RUNGS):
+        rungs.setdefault(row[0] // RUNGS, {})[row[0] % RUNGS] = row
+    return tuple(
+        _delivery(partner, state, rungs.get(delivery, {}))
+        for delivery, partner, state in session.rows(DELIVERIES, first_id=first, end_id=end)
+    )
+
+
+def _delivery(partner: str, state: int, rungs: dict[int, Any]) -> Delivery:
+    name = _DELIVERY_STATES[state]
+    top = rungs.get(_RUNG_OF_STATE[state]) if state != WAITING else None
+    if state == RECEIVED:
+        # The first acknowledgement by whom weighs most.
+        for outcome in (Outcome.ACKNOWLEDGED_BY_OFFICER, Outcome.ACKNOWLEDGED_BY_SYSTEM):
+            if outcome in rungs:
+                name, top = "acknowledged", rungs[outcome]
+                break
+    if top is None:
+        return Delivery(partner=PartnerId(partner), state=name, time_ms=None, reason="", proof=None)
+    _, time_ms, reason, *proof = top
+    return Delivery(partner=PartnerId(partner), state=name, time_ms=time_ms, reason=reason, proof=unpack_proof(proof))
+
+
+LIST_SENT: Final = Statement(
+    select(*_SENT_ROW)
+    .where(
+        or_(
+            sent.c.create_ms < bindparam("before_ms"),
+            and_(sent.c.create_ms == bindparam("before_ms"), sent.c.message_id < bindparam("before_id")),
+        ),
+        sent.c.create_ms <= bindparam("before_ms"),
+    )
+    .order_by(sent.c.create_ms.desc(), sent.c.message_id.desc())
+    .limit(bindparam("max_rows", type_=Integer))
+)
+LIST_RECEIVED: Final = Statement(
+    select(*_RECEIVED_ROW)
+    .where(
+        or_(
+            received.c.create_ms < bindparam("before_ms"),
+            and_(received.c.create_ms == bindparam("before_ms"), received.c.message_id < bindparam("before_id")),
+        ),
+        received.c.create_ms <= bindparam("before_ms"),
+        received.c.state != constant(HELD),
+    )
+    .order_by(received.c.create_ms.desc(), received.c.message_id.desc())
+    .limit(bindparam("max_rows", type_=Integer))
+)
+
+
+def list_messages(session: Session, query: ListMessages) -> tuple[MessageRow, ...]:
+    """Return messages, newest first."""
+    values: dict[str, object] = {
+        "before_ms": query.before_ms,
+        "before_id": query.before_id,
+        "max_rows": query.max_rows,
+    }
+    found = []
+    if query.sent is not False:
+        found += [_message_row(row, sent=True) for row in session.rows(LIST_SENT, **values)]
+    if query.sent is not True:
+        found += [_message_row(row, sent=False) for row in session.rows(LIST_RECEIVED, **values)]
+    found.sort(key=lambda row: (row.create_ms, row.message_id.raw), reverse=True)
+    return tuple(found[: query.max_rows])
+
+
+COUNT_SENT: Final = Statement(select(func.count()).select_from(sent))
+COUNT_RECEIVED: Final = Statement(select(func.count()).select_from(received))
+COUNT_WAITING: Final = Statement(select(func.count()).select_from(outbox).where(outbox.c.state == constant(WAITING)))
+
+
+def count_messages(session: Session, _: CountMessages) -> Counts:
+    """Return how much there is."""
+    counts = [session.row(statement) for statement in (COUNT_SENT, COUNT_RECEIVED, COUNT_WAITING)]
+    return Counts(*(row[0] if row else 0 for row in counts))
+
+
+def erase_message(tx: Transaction, operation: EraseMessage) -> bool:
+    """Destroy a message's key."""
+    return tx.erase_key(operation.message_id.raw, operation.sender)
