@@ -1,0 +1,1 @@
+"""Carriers: how envelopes and receipts get to partners."""

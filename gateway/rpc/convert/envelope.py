@@ -209,7 +209,7 @@ def envelope_from_proto(envelope: pb.Envelope, encapsulation: bytes | None = Non
     )
 
 
-def envelope_to_proto(envelope: Envelope, with_encapsulation: bool = True) -> pb.Envelope:
+def envelope_to_proto(envelope: Envelope, *, with_encapsulation: bool = True) -> pb.Envelope:
     """Return the envelope as it travels, alone or in a frame that carries its encapsulation."""
     return pb.Envelope(
         header=envelope.header,

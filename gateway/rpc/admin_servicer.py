@@ -1,0 +1,247 @@
+"""AdminService: what the command line calls, over the Unix socket in CONCORD_HOME."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from concord.v1 import admin_service_pb2 as pb
+from concord.v1 import exchange_service_pb2 as exchange_pb
+
+from gateway.errors import FieldInvalid
+from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.submit import Validation
+from gateway.ids import MessageId, PartnerId
+from gateway.model.header import Urgency
+from gateway.model.message import Draft
+from gateway.model.partner import SignedCard
+from gateway.ports import StoredMessage, SubmissionResult
+from gateway.rpc.callers import Caller
+from gateway.rpc.convert.field import partner_from_text
+from gateway.rpc.convert.message import draft_from_proto
+from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
+from gateway.rpc.convert.view import (
+    accepted_to_proto,
+    opened_to_proto,
+    request_digest,
+    request_id_from_text,
+    stored_to_proto,
+    time_to_proto,
+    validation_to_proto,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayStatus:
+    """How the gateway is."""
+
+    partner: PartnerId
+    mode: str
+    """actual, exercise or test."""
+    version: str
+    start_ms: int
+    messages_sent: int
+    messages_received: int
+    waiting: int
+    federation_endpoint: str
+    exchange_endpoint: str
+    """Empty when no national system is served."""
+    partners: int
+    store: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """What waits for one partner, why, and whose turn it is."""
+
+    partner: PartnerId
+    waiting: int
+    oldest_ms: int | None
+    urgency: Urgency | None
+    """Most urgent of what waits."""
+    link_state: str
+    """connected, idle, backing_off, frozen, leased_elsewhere."""
+    reason: str
+    next_attempt_ms: int | None
+    turn: str
+    """us, them, nobody."""
+    advice: str
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerStatus:
+    """What is known of one partner."""
+
+    partner: PartnerId
+    name: str
+    card_sequence: int
+    fingerprint: str
+    frozen: bool
+    endpoint: str
+    seal_key_end_ms: int | None
+    last_success_ms: int | None
+    link_state: str
+    agreement: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestStep:
+    """One step of the proof that a link works."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    name: str
+    passed: bool
+    detail: str
+    advice: str
+
+
+class AdminBackend(Protocol):
+    """What the composition root offers to operators. Errors are those of gateway.errors."""
+
+    async def status(self) -> GatewayStatus: ...
+    async def queues(self) -> tuple[QueueStatus, ...]: ...
+    async def partners(self) -> tuple[PartnerStatus, ...]: ...
+
+    async def own_card(self) -> tuple[SignedCard, str]:
+        """Return our current card and its fingerprint."""
+        ...
+
+    async def add_partner(self, card: SignedCard, fingerprint: str) -> PartnerStatus: ...
+    async def set_frozen(self, partner: PartnerId, *, frozen: bool) -> PartnerStatus: ...
+
+    async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
+        """Make new keys of a purpose (seal, envelope, receipt, identity); return the new card and its fingerprint."""
+        ...
+
+    async def submit_local(self, request_id: bytes, request_digest: bytes, draft: Draft) -> SubmissionResult:
+        """Submit as the operator, for an authority of this state."""
+        ...
+
+    async def validate_local(self, draft: Draft) -> Validation: ...
+
+    async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
+        """Return a page of received messages, newest first, and the next page's token."""
+        ...
+
+    async def delivery(self, message_id: MessageId) -> StoredMessage:
+        """Return a message that we sent."""
+        ...
+
+    async def test_partner(self, partner: PartnerId) -> tuple[TestStep, ...]: ...
+
+
+class AdminServicer:
+    """Offers the backend on the socket."""
+
+    def __init__(self, backend: AdminBackend) -> None:
+        self._backend = backend
+
+    async def get_status(self, _: pb.GetStatusRequest, __: Caller) -> pb.GetStatusResponse:
+        """Return how the gateway is."""
+        status = await self._backend.status()
+        return pb.GetStatusResponse(
+            partner=status.partner.code,
+            mode=status.mode,
+            version=status.version,
+            start_time=time_to_proto(status.start_ms),
+            messages_sent=status.messages_sent,
+            messages_received=status.messages_received,
+            waiting=status.waiting,
+            federation_endpoint=status.federation_endpoint,
+            exchange_endpoint=status.exchange_endpoint,
+            partners=status.partners,
+            store=status.store,
+            warnings=status.warnings,
+        )
+
+    async def list_outbox(self, _: pb.ListOutboxRequest, __: Caller) -> pb.ListOutboxResponse:
+        """Return what waits for each partner."""
+        return pb.ListOutboxResponse(queues=[_queue(item) for item in await self._backend.queues()])
+
+    async def list_partners(self, _: pb.ListPartnersRequest, __: Caller) -> pb.ListPartnersResponse:
+        """Return the partners."""
+        return pb.ListPartnersResponse(partners=[_partner(item) for item in await self._backend.partners()])
+
+    async def get_own_card(self, _: pb.GetOwnCardRequest, __: Caller) -> pb.GetOwnCardResponse:
+        """Return our card."""
+        card, fingerprint = await self._backend.own_card()
+        return pb.GetOwnCardResponse(card=signed_card_to_proto(card), fingerprint=fingerprint)
+
+    async def add_partner(self, request: pb.AddPartnerRequest, _: Caller) -> pb.AddPartnerResponse:
+        """Add or renew a partner."""
+        partner = await self._backend.add_partner(signed_card_from_proto(request.card), request.fingerprint)
+        return pb.AddPartnerResponse(partner=_partner(partner))
+
+    async def set_partner_frozen(self, request: pb.SetPartnerFrozenRequest, _: Caller) -> pb.SetPartnerFrozenResponse:
+        """Stop or resume exchange with a partner."""
+        partner = await self._backend.set_frozen(partner_from_text(request.partner, "partner"), frozen=request.frozen)
+        return pb.SetPartnerFrozenResponse(partner=_partner(partner))
+
+    async def rotate_keys(self, request: pb.RotateKeysRequest, _: Caller) -> pb.RotateKeysResponse:
+        """Make new keys and a new card."""
+        card, fingerprint = await self._backend.rotate(request.purpose, revoke=request.revoke)
+        return pb.RotateKeysResponse(card=signed_card_to_proto(card), fingerprint=fingerprint)
+
+    async def submit_local(self, request: pb.SubmitLocalRequest, _: Caller) -> pb.SubmitLocalResponse:
+        """Submit a draft, or only say what would happen to it."""
+        if not request.submit.HasField("draft"):
+            raise FieldInvalid("draft", "is required")
+        draft = draft_from_proto(request.submit.draft)
+        if request.validate_only:
+            return pb.SubmitLocalResponse(validation=validation_to_proto(await self._backend.validate_local(draft)))
+        accepted = await self._backend.submit_local(
+            request_id_from_text(request.submit.request_id), request_digest(request.submit.draft), draft
+        )
+        return pb.SubmitLocalResponse(accepted=accepted_to_proto(accepted))
+
+    async def list_inbox(self, request: pb.ListInboxRequest, _: Caller) -> pb.ListInboxResponse:
+        """Return received messages with their bodies."""
+        messages, token = await self._backend.inbox(request.page_size, request.page_token)
+        views: list[exchange_pb.MessageView] = [opened_to_proto(item) for item in messages]
+        return pb.ListInboxResponse(messages=views, next_page_token=token)
+
+    async def get_delivery(self, request: pb.GetDeliveryRequest, _: Caller) -> pb.GetDeliveryResponse:
+        """Return where a sent message stands."""
+        stored = await self._backend.delivery(MessageId(request.message_id))
+        return pb.GetDeliveryResponse(message=stored_to_proto(stored))
+
+    async def test_partner(self, request: pb.TestPartnerRequest, _: Caller) -> pb.TestPartnerResponse:  # noqa: PT019 - no test
+        """Prove the link to a partner."""
+        steps = await self._backend.test_partner(partner_from_text(request.partner, "partner"))
+        return pb.TestPartnerResponse(
+            steps=[
+                pb.TestStep(name=item.name, passed=item.passed, detail=item.detail, advice=item.advice)
+                for item in steps
+            ]
+        )
+
+
+def _queue(queue: QueueStatus) -> pb.PartnerQueue:
+    return pb.PartnerQueue(
+        partner=queue.partner.code,
+        waiting=queue.waiting,
+        oldest_time=time_to_proto(queue.oldest_ms),
+        urgency=queue.urgency.name if queue.urgency is not None else "",
+        link_state=queue.link_state,
+        reason=queue.reason,
+        next_attempt_time=time_to_proto(queue.next_attempt_ms),
+        turn=queue.turn,
+        advice=queue.advice,
+        dead=queue.dead,
+    )
+
+
+def _partner(partner: PartnerStatus) -> pb.PartnerView:
+    return pb.PartnerView(
+        partner=partner.partner.code,
+        name=partner.name,
+        card_sequence=partner.card_sequence,
+        fingerprint=partner.fingerprint,
+        frozen=partner.frozen,
+        endpoint=partner.endpoint,
+        seal_key_end_time=time_to_proto(partner.seal_key_end_ms),
+        last_success_time=time_to_proto(partner.last_success_ms),
+        link_state=partner.link_state,
+        agreement=partner.agreement,
+    )

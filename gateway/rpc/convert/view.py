@@ -1,0 +1,139 @@
+"""What a gateway shows of its messages: model and port values to proto."""
+
+import hashlib
+import uuid
+from typing import assert_never
+
+from concord.v1 import exchange_service_pb2 as pb
+from concord.v1 import message_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.errors import FieldInvalid
+from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.submit import Validation
+from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage, SubmissionResult
+from gateway.rpc.convert.envelope import receipt_proof_to_proto
+from gateway.rpc.convert.field import set_time
+
+
+def request_id_from_text(text: str) -> bytes:
+    """Return the 16 bytes of a request id.
+
+    Raises:
+        FieldInvalid: Not a UUID in the usual hyphenated form.
+    """
+    try:
+        value = uuid.UUID(text)
+    except ValueError:
+        value = None
+    # uuid.UUID also takes braces, URNs and misplaced hyphens: one id, one text.
+    if value is None or str(value) != text.lower():
+        raise FieldInvalid("request_id", "must be a UUID, as in 019acf7e-1a2b-7c3d-8e4f-5a6b7c8d9e0f")
+    return value.bytes
+
+
+def request_digest(draft: message_pb2.Draft) -> bytes:
+    """Return what tells a repeated draft from another one under the same request id."""
+    return hashlib.sha256(draft.SerializeToString(deterministic=True)).digest()
+
+
+def time_to_proto(instant_ms: int | None) -> Timestamp | None:
+    """Return a timestamp, or None for an absent one."""
+    if instant_ms is None:
+        return None
+    time = Timestamp()
+    set_time(time, instant_ms)
+    return time
+
+
+def accepted_to_proto(result: SubmissionResult) -> pb.SubmitMessageResponse:
+    """Return the answer to an accepted draft."""
+    message = pb.SubmitMessageResponse(
+        message_id=result.message_id.raw,
+        thread_id=result.thread_id.raw,
+        content_commitment=result.content_commitment,
+    )
+    set_time(message.create_time, result.create_ms)
+    set_time(message.expire_time, result.expire_ms)
+    return message
+
+
+def _verdict(decision: Decision) -> pb.ValidateMessageResponse.Verdict.ValueType:
+    match decision:
+        case Allow():
+            return pb.ValidateMessageResponse.VERDICT_ALLOW
+        case Hold():
+            return pb.ValidateMessageResponse.VERDICT_HOLD
+        case Deny():
+            return pb.ValidateMessageResponse.VERDICT_DENY
+        case _:
+            assert_never(decision)
+
+
+def validation_to_proto(validation: Validation) -> pb.ValidateMessageResponse:
+    """Return what would happen to a draft."""
+    return pb.ValidateMessageResponse(
+        verdict=_verdict(validation.decision),
+        rule_ids=validation.decision.rule_ids,
+        body_bytes=validation.body_bytes,
+        recipients=[item.code for item in validation.recipients],
+        expire_time=time_to_proto(validation.expire_ms),
+    )
+
+
+def delivery_to_proto(delivery: Delivery) -> pb.DeliveryState:
+    """Return one recipient's progress with the receipt behind it."""
+    return pb.DeliveryState(
+        partner=delivery.partner.code,
+        state=delivery.state,
+        time=time_to_proto(delivery.time_ms),
+        reason=delivery.reason,
+        proof=receipt_proof_to_proto(delivery.proof) if delivery.proof is not None else None,
+    )
+
+
+def row_to_proto(row: MessageRow) -> pb.MessageView:
+    """Return a message without its content."""
+    return pb.MessageView(
+        message_id=row.message_id.raw,
+        direction=pb.DIRECTION_SENT if row.sent else pb.DIRECTION_RECEIVED,
+        sender=row.sender.code,
+        kind=row.kind.value,  # type: ignore[arg-type]
+        mode=row.mode.value,  # type: ignore[arg-type]
+        urgency=row.urgency.value,  # type: ignore[arg-type]
+        thread_id=row.thread_id.raw,
+        create_time=time_to_proto(row.create_ms),
+        expire_time=time_to_proto(row.expire_ms),
+        content_commitment=row.content_commitment,
+        gap=row.gap,
+        state=row.state,
+    )
+
+
+def stored_to_proto(stored: StoredMessage) -> pb.MessageView:
+    """Return a message with where it stands, without its content."""
+    message = row_to_proto(stored.row)
+    message.deliveries.extend(delivery_to_proto(item) for item in stored.deliveries)
+    return message
+
+
+def opened_to_proto(opened: OpenedMessage) -> pb.MessageView:
+    """Return a message; received ones with their body, unless it was erased."""
+    message = stored_to_proto(opened.stored)
+    if opened.body_bytes is not None and not opened.stored.row.sent:
+        # The very bytes that were sealed: parsed, never rebuilt from the model.
+        message.body.CopyFrom(message_pb2.Body.FromString(opened.body_bytes))
+    return message
+
+
+def event_to_proto(event: EventRow, message: pb.MessageView | None) -> pb.Event:
+    """Return an event, with the message it is about when one was received."""
+    return pb.Event(
+        type=event.type,
+        time=time_to_proto(event.time_ms),
+        message_id=event.message_id.raw,
+        partner=event.partner.code,
+        reason=event.reason,
+        message=message,
+    )

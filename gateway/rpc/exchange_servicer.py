@@ -1,0 +1,202 @@
+"""ExchangeService: what this state's own systems call."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, Protocol
+
+from concord.v1 import exchange_service_pb2 as pb
+
+from gateway.errors import CallerUnknown, FieldInvalid, GatewayError, NotFound
+from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.submit import Submission, Submitter, Validation
+from gateway.ids import MessageId, PartnerId
+from gateway.model.envelope import Outcome
+from gateway.model.message import Draft
+from gateway.ports import EventRow, MessageRow, SubmissionResult
+from gateway.rpc.callers import Caller
+from gateway.rpc.convert.field import partner_from_text
+from gateway.rpc.convert.message import draft_from_proto
+from gateway.rpc.convert.view import (
+    accepted_to_proto,
+    event_to_proto,
+    opened_to_proto,
+    request_digest,
+    request_id_from_text,
+    row_to_proto,
+    time_to_proto,
+    validation_to_proto,
+)
+from gateway.rpc.pipeline import answer_in_order
+from gateway.rpc.status import error_detail
+
+WINDOW_FRAMES: Final = 8
+"""Frames of one stream worked on at once: keeps two batches of 128 full with frames of 32."""
+MAX_FRAME_REQUESTS: Final = 256
+"""exchange_service.proto, SubmitMessagesRequest.requests."""
+RECEIVED: Final = "message.received"
+
+
+class Submitting(Protocol):
+    """What is needed of workers.coalesce.CoalescedSubmit or exchange.submit.SubmitService."""
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]: ...
+    async def validate(self, submitter: Submitter, draft: Draft) -> Validation: ...
+
+
+class Reading(Protocol):
+    """What is needed of exchange.reader.MessageReader."""
+
+    async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
+    async def list(
+        self,
+        sent: bool | None,  # noqa: FBT001 - MessageReader's signature
+        page_size: int,
+        page_token: str,
+    ) -> tuple[tuple[MessageRow, ...], str]: ...
+    def watch(self, since_cursor: str) -> AsyncIterator[tuple[tuple[EventRow, ...], str]]: ...
+
+
+class Acknowledging(Protocol):
+    """What is needed of exchange.acknowledge.AcknowledgeService."""
+
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int: ...
+
+
+class ExchangeServicer:
+    """Lets national systems submit, follow and take over messages.
+
+    Args:
+        own: This state.
+        submitters: For whom each principal speaks, for example "system/early-warning".
+    """
+
+    def __init__(
+        self,
+        *,
+        own: PartnerId,
+        submitting: Submitting,
+        reading: Reading,
+        acknowledging: Acknowledging,
+        submitters: Mapping[str, Submitter],
+    ) -> None:
+        self._own = own
+        self._submitting = submitting
+        self._reading = reading
+        self._acknowledging = acknowledging
+        self._submitters = submitters
+
+    def _submitter(self, caller: Caller) -> Submitter:
+        try:
+            return self._submitters[caller.principal]
+        except KeyError:
+            raise CallerUnknown(f"'{caller.principal}' is not registered here") from None
+
+    async def submit_message(self, request: pb.SubmitMessageRequest, caller: Caller) -> pb.SubmitMessageResponse:
+        """Accept one draft."""
+        submission = _submission(request, self._submitter(caller))
+        (answer,) = await self._submitting.submit([submission])
+        if isinstance(answer, GatewayError):
+            raise answer
+        return accepted_to_proto(answer)
+
+    async def submit_messages(
+        self, requests: AsyncIterator[pb.SubmitMessagesRequest], caller: Caller
+    ) -> AsyncIterator[pb.SubmitMessagesResponse]:
+        """Accept drafts by the frame, several frames at once; each draft gets its own answer."""
+        submitter = self._submitter(caller)
+
+        async def answer(frame: pb.SubmitMessagesRequest) -> pb.SubmitMessagesResponse:
+            return await self._submit_frame(frame, submitter)
+
+        async for response in answer_in_order(requests, answer, WINDOW_FRAMES):
+            yield response
+
+    async def _submit_frame(self, frame: pb.SubmitMessagesRequest, submitter: Submitter) -> pb.SubmitMessagesResponse:
+        if not 1 <= len(frame.requests) <= MAX_FRAME_REQUESTS:
+            raise FieldInvalid("requests", f"must be 1 to {MAX_FRAME_REQUESTS}")
+        answers: list[SubmissionResult | GatewayError | None] = []
+        submissions: list[Submission] = []
+        for request in frame.requests:
+            try:
+                submissions.append(_submission(request, submitter))
+                answers.append(None)
+            except GatewayError as error:
+                answers.append(error)
+        accepted = iter(await self._submitting.submit(submissions) if submissions else ())
+        response = pb.SubmitMessagesResponse()
+        for request, known in zip(frame.requests, answers, strict=True):
+            outcome = known if known is not None else next(accepted)
+            result = response.results.add(request_id=request.request_id[:64])
+            if isinstance(outcome, GatewayError):
+                result.error.CopyFrom(error_detail(outcome))
+            else:
+                result.accepted.CopyFrom(accepted_to_proto(outcome))
+        return response
+
+    async def validate_message(self, request: pb.ValidateMessageRequest, caller: Caller) -> pb.ValidateMessageResponse:
+        """Say what would happen to a draft and keep nothing."""
+        submitter = self._submitter(caller)
+        return validation_to_proto(await self._submitting.validate(submitter, draft_from_proto(request.draft)))
+
+    async def get_message(self, request: pb.GetMessageRequest, caller: Caller) -> pb.GetMessageResponse:
+        """Return one message: a received one, or one that the caller's authorities sent."""
+        sender = partner_from_text(request.sender, "sender") if request.sender else self._own
+        opened = await self._reading.get(sender, MessageId(request.message_id))
+        if not _may_see(opened.stored.row, self._submitter(caller)):
+            raise NotFound("no such message")
+        return pb.GetMessageResponse(message=opened_to_proto(opened))
+
+    async def list_messages(self, request: pb.ListMessagesRequest, caller: Caller) -> pb.ListMessagesResponse:
+        """Return a page of messages; it may hold fewer than asked for, when others sent some of them."""
+        submitter = self._submitter(caller)
+        sent = {pb.DIRECTION_SENT: True, pb.DIRECTION_RECEIVED: False}.get(request.direction)
+        rows, token = await self._reading.list(sent, request.page_size, request.page_token)
+        return pb.ListMessagesResponse(
+            messages=[row_to_proto(row) for row in rows if _may_see(row, submitter)], next_page_token=token
+        )
+
+    async def watch_messages(
+        self, request: pb.WatchMessagesRequest, caller: Caller
+    ) -> AsyncIterator[pb.WatchMessagesResponse]:
+        """Yield events from a cursor on, received messages with their bodies."""
+        submitter = self._submitter(caller)
+        async for rows, cursor in self._reading.watch(request.since_cursor):
+            events = [event for row in rows if (event := await self._event(row, submitter)) is not None]
+            # A batch of which nothing is for this caller still moves its cursor on.
+            yield pb.WatchMessagesResponse(events=events, cursor=cursor)
+
+    async def _event(self, row: EventRow, submitter: Submitter) -> pb.Event | None:
+        try:
+            opened = await self._reading.get(row.sender, row.message_id)
+        except NotFound:
+            # Erased since: that it came or went is still told, without its content.
+            return event_to_proto(row, None) if row.type == RECEIVED else None
+        if not _may_see(opened.stored.row, submitter):
+            return None
+        return event_to_proto(row, opened_to_proto(opened) if row.type == RECEIVED else None)
+
+    async def acknowledge_message(
+        self, request: pb.AcknowledgeMessageRequest, caller: Caller
+    ) -> pb.AcknowledgeMessageResponse:
+        """State to the sender that a system of ours has taken a message over."""
+        self._submitter(caller)
+        time_ms = await self._acknowledging.acknowledge(
+            partner_from_text(request.sender, "sender"), MessageId(request.message_id), Outcome.ACKNOWLEDGED_BY_SYSTEM
+        )
+        return pb.AcknowledgeMessageResponse(acknowledge_time=time_to_proto(time_ms))
+
+
+def _submission(request: pb.SubmitMessageRequest, submitter: Submitter) -> Submission:
+    request_id = request_id_from_text(request.request_id)
+    if not request.HasField("draft"):
+        raise FieldInvalid("draft", "is required")
+    draft = draft_from_proto(request.draft)
+    return Submission(
+        submitter=submitter, request_id=request_id, request_digest=request_digest(request.draft), draft=draft
+    )
+
+
+def _may_see(row: MessageRow, submitter: Submitter) -> bool:
+    """What came in is for all systems of the state; what went out is for those who speak for its authority."""
+    if not row.sent or row.submitter == submitter.principal:
+        return True
+    return any(authority.name == row.authority for authority in submitter.authorities)

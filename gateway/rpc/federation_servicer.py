@@ -1,0 +1,111 @@
+"""FederationService: what partner gateways call."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
+
+from concord.v1 import federation_service_pb2 as pb
+
+from gateway.clock import Clock
+from gateway.errors import Busy, CallerUnknown, FrameMalformed
+from gateway.ids import PartnerId
+from gateway.model.partner import SignedCard
+from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
+from gateway.rpc.callers import Caller
+from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
+from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
+from gateway.rpc.pipeline import answer_in_order
+
+WINDOW_FRAMES: Final = 4
+"""Frames of one link worked on at once; as many as a sender keeps in flight (workers.link)."""
+
+
+class Receiving(Protocol):
+    """What is needed of exchange.receive.ReceiveService."""
+
+    async def take_in(self, partner: PartnerId, frame: OutgoingFrame) -> FrameAnswer: ...
+
+
+class Cards(Protocol):
+    """What is needed of exchange.directory.PartnerDirectory."""
+
+    def own_card(self) -> SignedCard: ...
+    async def offer(self, partner: PartnerId, signed: SignedCard) -> bool: ...
+
+
+class FederationServicer:
+    """Takes in what partners send and exchanges cards.
+
+    Args:
+        heard: Told of each sign of life of a partner, so that its link is tried again at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        receiving: Receiving,
+        cards: Cards,
+        clock: Clock,
+        heard: Callable[[PartnerId], None] = lambda _: None,
+    ) -> None:
+        self._receiving = receiving
+        self._cards = cards
+        self._clock = clock
+        self._heard = heard
+
+    async def link(self, requests: AsyncIterator[pb.LinkRequest], caller: Caller) -> AsyncIterator[pb.LinkResponse]:
+        """Take in frames, several at once, and answer them in their order."""
+        partner = _partner(caller)
+        self._heard(partner)
+
+        async def answer(frame: pb.LinkRequest) -> pb.LinkResponse:
+            self._heard(partner)
+            return answer_to_proto(await self._take_in(partner, frame_from_proto(frame)))
+
+        async for response in answer_in_order(_in_sequence(requests), answer, WINDOW_FRAMES):
+            yield response
+
+    async def _take_in(self, partner: PartnerId, frame: OutgoingFrame) -> FrameAnswer:
+        try:
+            return await self._receiving.take_in(partner, frame)
+        except Busy as error:
+            # Nothing of the frame was stored and nothing is stated about it: the sender keeps it, and the link.
+            return FrameAnswer(
+                sequence=frame.sequence,
+                receipts=None,
+                repeats=(),
+                deferrals=tuple(Deferral(index=index, reason=error.reason) for index in range(len(frame.envelopes))),
+                card=None,
+                receipts_stored=False,
+            )
+
+    async def get_card(self, request: pb.GetCardRequest, caller: Caller) -> pb.GetCardResponse:
+        """Take the caller's card if it is newer than the one here, and return ours."""
+        partner = _partner(caller)
+        self._heard(partner)
+        if request.HasField("card"):
+            await self._cards.offer(partner, signed_card_from_proto(request.card))
+        return pb.GetCardResponse(card=signed_card_to_proto(self._cards.own_card()))
+
+    async def probe(self, request: pb.ProbeRequest, caller: Caller) -> pb.ProbeResponse:  # noqa: ARG002 - empty
+        """Say what we see of the caller."""
+        partner = _partner(caller)
+        self._heard(partner)
+        return pb.ProbeResponse(
+            partner=partner.code, certificate_digest=caller.certificate_digest, time_ms=self._clock.now_ms()
+        )
+
+
+def _partner(caller: Caller) -> PartnerId:
+    if caller.partner is None:
+        raise CallerUnknown("the caller is not a partner's gateway")
+    return caller.partner
+
+
+async def _in_sequence(requests: AsyncIterator[pb.LinkRequest]) -> AsyncIterator[pb.LinkRequest]:
+    """Pass frames on that count 1, 2, 3: answers are matched to frames by their number."""
+    expected = 0
+    async for frame in requests:
+        expected += 1
+        if frame.sequence != expected:
+            raise FrameMalformed(f"frame {expected} of the link carries number {frame.sequence}")
+        yield frame

@@ -1,0 +1,323 @@
+"""The outermost wrapper of every method: nobody gets past it, and nothing but catalogued errors gets out.
+
+Handlers are registered with raw bytes, because gRPC would answer bytes that do not parse, and any error of a handler,
+with the text of the exception. Steps of a call: who calls, whether that kind of caller may, whether the method is
+offered, size, deadline, parse, declared rules, act. Servicers raise GatewayError; only this file ends calls.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from gateway.errors import (
+    Broken,
+    CallerUnknown,
+    DeadlineTooShort,
+    FieldInvalid,
+    FrameMalformed,
+    GatewayError,
+    MessageMalformed,
+    MessageTooLarge,
+    MethodNotAllowed,
+    MethodUnimplemented,
+    PartnerFrozen,
+    PartnerUnknown,
+)
+from gateway.ids import PartnerId
+from gateway.rpc.callers import Authenticator, Caller, Presented, RejectedCallers, presented_by
+from gateway.rpc.convert.field import check_rules
+from gateway.rpc.methods import Listener, Method, methods_of, row_of
+from gateway.rpc.status import internal_status, is_catalogued, to_status
+
+log = structlog.get_logger(__name__)
+
+MIN_REMAINING_S: Final = 0.1
+"""Less time than this does not suffice for a commit on a busy disk: better refused than done and not told."""
+END_GRACE_S: Final = 5.0
+"""How long a stream that reached its age may still answer what it has read."""
+_WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+Context = Any
+"""grpc.aio.ServicerContext, whose type parameters mean nothing for raw bytes."""
+
+
+def handler_name(method: str) -> str:
+    """Return the name of the servicer's function for a method: SubmitMessage is submit_message."""
+    return _WORD.sub("_", method).lower()
+
+
+class _OpenStream:
+    """A stream that is running, as others may end it."""
+
+    __slots__ = ("caller", "ending", "error", "presented", "reading", "reads", "task")
+
+    def __init__(self, caller: Caller, presented: Presented, task: "asyncio.Task[Any] | None", *, reads: bool) -> None:
+        if task is None:
+            raise RuntimeError("a stream is handled in a task")
+        self.caller = caller
+        self.presented = presented
+        self.task = task
+        self.reads = reads
+        self.reading: asyncio.Task[Any] | None = None
+        self.ending = False
+        self.error: GatewayError | None = None
+
+    def end(self) -> None:
+        """End cleanly: read nothing more and answer what was read; where nothing is read, end now."""
+        self.ending = True
+        if not self.reads:
+            self.task.cancel()
+        elif self.reading is not None:
+            self.reading.cancel()
+
+    def end_now(self) -> None:
+        """End cleanly whatever is still unanswered."""
+        self.ending = True
+        self.task.cancel()
+
+    def stop(self, error: GatewayError) -> None:
+        """End with an error."""
+        self.error = error
+        self.task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """One method and what runs it."""
+
+    name: str
+    row: Method
+    request_type: type[Message]
+    function: Any
+    """The servicer's function; never None once a caller has been admitted."""
+
+
+class Guard:
+    """Wraps the services of one listener."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        authenticator: Authenticator,
+        rejected: RejectedCallers,
+        *,
+        max_age_s: float | None = None,
+    ) -> None:
+        self._listener = listener
+        self._authenticator = authenticator
+        self._rejected = rejected
+        self._max_age_s = max_age_s
+        self._streams: set[_OpenStream] = set()
+
+    # --- set-up ----------------------------------------------------------------------------------------------
+
+    def handlers(self, service: ServiceDescriptor, servicer: object | None) -> grpc.GenericRpcHandler:
+        """Return the wrapped methods of a service; without a servicer each must be one that is not offered.
+
+        Raises:
+            LookupError: A method has no row, is of another listener, or is not in the servicer.
+        """
+        handlers = {method.name: self._handler(method, servicer) for method in methods_of(service)}
+        return grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    def _handler(self, method: MethodDescriptor, servicer: object | None) -> Any:
+        row = row_of(method)
+        if row.listener is not self._listener:
+            raise LookupError(f"{method.full_name} is not for the {self._listener.value} listener")
+        function = getattr(servicer, handler_name(method.name), None)
+        if function is None and row.offered:
+            raise LookupError(f"nothing implements {method.full_name}")
+        route = _Route(method.full_name, row, GetMessageClass(method.input_type), function)
+        if method.client_streaming and method.server_streaming:
+
+            async def stream_stream(_: object, context: Context) -> None:
+                await self._run_stream(route, context, None)
+
+            return grpc.stream_stream_rpc_method_handler(stream_stream)
+        if method.server_streaming:
+
+            async def unary_stream(data: bytes, context: Context) -> None:
+                await self._run_stream(route, context, data)
+
+            return grpc.unary_stream_rpc_method_handler(unary_stream)
+        if method.client_streaming:
+            raise LookupError(f"{route.name}: streams of requests with one answer are not offered")
+
+        async def unary_unary(data: bytes, context: Context) -> bytes:
+            return await self._run_unary(route, context, data)
+
+        return grpc.unary_unary_rpc_method_handler(unary_unary)
+
+    # --- calls -----------------------------------------------------------------------------------------------
+
+    async def _run_unary(self, route: _Route, context: Context, data: bytes) -> bytes:
+        try:
+            caller, _ = self._admit(route, context)
+            _check_deadline(context)
+            response: Message = await route.function(_parse(route, data), caller)
+            return response.SerializeToString()
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the caller
+            status = self._status_of(route, error)
+        await context.abort_with_status(rpc_status.to_status(status))
+        raise RuntimeError("abort returned")
+
+    async def _run_stream(self, route: _Route, context: Context, data: bytes | None) -> None:
+        stream: _OpenStream | None = None
+        timers: list[asyncio.TimerHandle] = []
+        try:
+            caller, presented = self._admit(route, context)
+            stream = _OpenStream(caller, presented, asyncio.current_task(), reads=data is None)
+            self._streams.add(stream)
+            timers = self._limit_age(route, stream)
+            argument: Any = self._requests(route, context, stream) if data is None else _parse(route, data)
+            async with contextlib.aclosing(route.function(argument, caller)) as responses:
+                async for response in responses:
+                    await context.write(response.SerializeToString())
+            status = None
+        except asyncio.CancelledError:
+            if stream is None or (stream.error is None and not stream.ending):
+                raise
+            # We ended it, not the caller: live on long enough to say so.
+            stream.task.uncancel()
+            status = None if stream.error is None else self._status_of(route, stream.error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the caller
+            if context.cancelled() or context.done():
+                # The caller is gone; writing to it is no incident.
+                return
+            status = self._status_of(route, error)
+        finally:
+            for timer in timers:
+                timer.cancel()
+            if stream is not None:
+                self._streams.discard(stream)
+        if status is not None:
+            await context.abort_with_status(rpc_status.to_status(status))
+
+    def _limit_age(self, route: _Route, stream: _OpenStream) -> list[asyncio.TimerHandle]:
+        age_s = self._max_age_s or route.row.max_age_s
+        if age_s is None:
+            return []
+        loop = asyncio.get_running_loop()
+        return [loop.call_later(age_s, stream.end), loop.call_later(age_s + END_GRACE_S, stream.end_now)]
+
+    async def _requests(self, route: _Route, context: Context, stream: _OpenStream) -> AsyncIterator[Message]:
+        while not stream.ending:
+            reading = stream.reading = asyncio.current_task()
+            try:
+                data = await context.read()
+            except asyncio.CancelledError:
+                if reading is None or stream.error is not None or not stream.ending:
+                    raise
+                reading.uncancel()
+                return
+            finally:
+                stream.reading = None
+            if data is grpc.aio.EOF:
+                return
+            yield _parse(route, data)
+
+    # --- steps -----------------------------------------------------------------------------------------------
+
+    def _admit(self, route: _Route, context: Context) -> tuple[Caller, Presented]:
+        presented = presented_by(context)
+        try:
+            caller = self._authenticator.identify(presented)
+        except (CallerUnknown, PartnerUnknown, PartnerFrozen) as error:
+            self._rejected.add(presented, error)
+            raise
+        if caller.kind not in route.row.callers:
+            forbidden = MethodNotAllowed(f"a {caller.kind.value} may not call {route.name}")
+            self._rejected.add(presented, forbidden)
+            raise forbidden
+        if not route.row.offered:
+            raise MethodUnimplemented(f"{route.name} is not offered by this version")
+        return caller, presented
+
+    def _status_of(self, route: _Route, error: Exception) -> status_pb2.Status:
+        if isinstance(error, GatewayError) and is_catalogued(error):
+            if isinstance(error, Broken):
+                log.error("call.broken", method=route.name, reason=error.reason)
+            return to_status(error, to_partner=self._listener is Listener.FEDERATION)
+        incident_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        log.error(
+            "call.failed",
+            method=route.name,
+            incident_id=incident_id,
+            error_type=type(error).__name__,
+            frames=_frames(error),
+        )
+        return internal_status(incident_id)
+
+    # --- open streams ----------------------------------------------------------------------------------------
+
+    def recheck(self, partner: PartnerId) -> None:
+        """Judge a partner's open streams anew, after its card or its freeze changed."""
+        for stream in list(self._streams):
+            if stream.caller.partner != partner:
+                continue
+            try:
+                self._authenticator.identify(stream.presented)
+            except GatewayError as error:
+                self._rejected.add(stream.presented, error)
+                stream.stop(error)
+
+    def end_streams(self) -> None:
+        """End all streams cleanly, before a stop: what was read is still answered."""
+        for stream in list(self._streams):
+            stream.end()
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+
+def _check_deadline(context: Context) -> None:
+    remaining_s = context.time_remaining()
+    if remaining_s is None:
+        raise FieldInvalid("deadline", "must be set: a call without one may hang forever")
+    if remaining_s < MIN_REMAINING_S:
+        raise DeadlineTooShort(f"only {max(remaining_s, 0) * 1000:.0f} ms are left")
+
+
+def _parse(route: _Route, data: bytes) -> Message:
+    row = route.row
+    if len(data) > row.max_bytes:
+        raise MessageTooLarge("the request", len(data), row.max_bytes)
+    try:
+        request = route.request_type.FromString(data)
+        if row.checked:
+            check_rules(request)
+    except DecodeError:
+        if row.is_link:
+            raise FrameMalformed("the frame could not be read") from None
+        raise MessageMalformed("the request could not be read") from None
+    except FieldInvalid as error:
+        if row.is_link:
+            raise FrameMalformed(f"the frame breaks a rule: {error.text}") from None
+        raise
+    return request
+
+
+def _frames(error: BaseException) -> str:
+    """Return where an error came from: files, lines and functions, never texts or values, which may be content."""
+    trail = []
+    step = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        trail.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}:{code.co_name}")
+        step = step.tb_next
+    return " > ".join(trail[-8:])

@@ -1,0 +1,58 @@
+"""Server credentials that follow keys and cards without a restart: gRPC asks again at each handshake.
+
+TLS takes one bundle of roots, so a partner's listener trusts the roots of all of them for the handshake; who the caller
+then is, gateway.rpc.callers decides against one partner's roots.
+"""
+
+from collections.abc import Callable
+
+import grpc
+
+from gateway.crypto.certificates import der_to_pem
+from gateway.ids import PartnerId
+from gateway.ports import LinkIdentity
+
+Roots = Callable[[], tuple[bytes, ...]]
+"""Gives DER certificates."""
+
+
+def server_credentials(identity: Callable[[], LinkIdentity], roots: Roots) -> grpc.ServerCredentials:
+    """Return credentials that show the current identity and ask callers for a certificate below the current roots.
+
+    Connections made before a change keep what they were made with: the guard judges each call and open stream anew.
+
+    Args:
+        identity: Gives this gateway's current certificate and key. Called in a thread of gRPC's, so must not block.
+        roots: Gives the roots trusted now. Not empty: without roots TLS would not ask for certificates.
+    """
+    last: tuple[LinkIdentity, tuple[bytes, ...]] | None = None
+    made: grpc.ServerCertificateConfiguration | None = None
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        nonlocal last, made
+        current = (identity(), roots())
+        if made is None or current != last:
+            made = grpc.ssl_server_certificate_configuration(
+                [(current[0].private_key_pem, current[0].certificate_chain_pem)],
+                root_certificates=b"".join(der_to_pem(der) for der in current[1]),
+            )
+            last = current
+        return made
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
+
+
+def partner_roots(tls_roots: Callable[[], dict[PartnerId, tuple[bytes, ...]]], own_roots: Roots) -> Roots:
+    """Return a function that gives the roots of all partners with which exchange is open, and our own.
+
+    Our own keep the bundle from being empty before the first partner is added. They open nothing: our own gateway is
+    no partner of itself.
+    """
+
+    def roots() -> tuple[bytes, ...]:
+        found = dict.fromkeys(own_roots())
+        for theirs in tls_roots().values():
+            found.update(dict.fromkeys(theirs))
+        return tuple(found)
+
+    return roots
