@@ -1,0 +1,1 @@
+"""Connectors: between opened messages and the formats of national systems."""

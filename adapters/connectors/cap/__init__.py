@@ -1,4 +1,4 @@
-"""The CAP connector: alerts of the Common Alerting Protocol 1.0, 1.1 and 1.2 in. docs/reference/cap.md says what is read."""
+"""The CAP connector: takes in alerts of the Common Alerting Protocol 1.0, 1.1 and 1.2 (docs/reference/cap.md)."""
 
 from typing import ClassVar
 

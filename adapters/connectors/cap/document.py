@@ -138,7 +138,10 @@ def _strip_declaration(text: str, findings: Findings) -> str:
         return text
     if not match[0].startswith("<"):
         findings.add(Code.PROLOG_WHITESPACE, "alert", "white space before the XML declaration")
-    return text[match.end() :]
+    text = text[match.end() :]
+    if text.startswith("<?xml") and text[5:6].isspace():
+        raise _malformed(Refusal.XML_BROKEN, "has two XML declarations")
+    return text
 
 
 def _check_before_root(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The closed lists of what may be odd about a CAP document, and of why one is refused. docs/reference/cap.md explains each."""
+"""The closed lists of what may be odd about a CAP document and of why one is refused (docs/reference/cap.md)."""
 
 from enum import StrEnum
 from typing import Final
@@ -7,10 +7,11 @@ from gateway.errors import GatewayError
 from gateway.model.alert import Finding
 from gateway.model.text import FORBIDDEN_IN_TEXT
 
-MAX_FINDINGS: Final = 300
+MAX_FINDINGS: Final = 200
 """Well under the protocol's 1,000, so that findings never crowd out the alert."""
 MAX_PER_CODE: Final = 30
-_MAX_DETAIL: Final = 160
+_MAX_DETAIL: Final = 120
+_MAX_PATH: Final = 160
 
 
 class Code(StrEnum):
@@ -46,7 +47,7 @@ class Code(StrEnum):
     NAMESPACE_MIXED = "cap.namespace_mixed"
     NAMESPACE_VARIANT = "cap.namespace_variant"
     NUMBER_INVALID = "cap.number_invalid"
-    PASSWORD_DROPPED = "cap.password_dropped"
+    PASSWORD_DROPPED = "cap.password_dropped"  # noqa: S105 - the code of a finding
     POLYGON_DROPPED = "cap.polygon_dropped"
     POLYGON_EMPTY = "cap.polygon_empty"
     POLYGON_LONG = "cap.polygon_long"
@@ -125,7 +126,7 @@ class Findings:
             self._left_out += 1
             return
         self._counts[code] = count + 1
-        self._items.append(Finding(code.value, path[:256], FORBIDDEN_IN_TEXT.sub("\ufffd", detail[:_MAX_DETAIL])))
+        self._items.append(Finding(code.value, path[:_MAX_PATH], FORBIDDEN_IN_TEXT.sub("\ufffd", detail[:_MAX_DETAIL])))
 
     def collected(self) -> tuple[Finding, ...]:
         """Return all, and how many were left out."""

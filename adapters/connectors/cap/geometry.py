@@ -27,11 +27,12 @@ def parse_ring(text: str, path: str, findings: Findings) -> tuple[Point, ...] | 
     pairs = _in_order(pairs, path, findings)
     points: list[Point] = []
     wrapped = outside = 0
-    for latitude, longitude in pairs:
-        if 180 < abs(longitude) <= 360:
+    for latitude, written in pairs:
+        longitude = written
+        if 180 < abs(written) <= 360:
             # Rings across the antimeridian are often written past it.
             wrapped += 1
-            longitude += -360 if longitude > 0 else 360
+            longitude = written - 360 if written > 0 else written + 360
         if -90 <= latitude <= 90 and -180 <= longitude <= 180:
             points.append(Point(latitude, longitude))
         else:
@@ -52,6 +53,11 @@ def parse_ring(text: str, path: str, findings: Findings) -> tuple[Point, ...] | 
     if len(points) > LONG_RING_POINTS:
         findings.add(Code.POLYGON_LONG, path, f"{len(points)} points")
     return tuple(points)
+
+
+def most_points_of(text: str) -> int:
+    """Return a number of points that a ring's text cannot exceed, without parsing it."""
+    return max(text.count(","), (len(text.split()) + 1) // 2)
 
 
 def parse_circle(text: str, path: str, findings: Findings) -> Circle | None:

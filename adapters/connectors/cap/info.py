@@ -5,7 +5,7 @@ from typing import Final
 from lxml import etree
 
 from adapters.connectors.cap.findings import Code, Findings
-from adapters.connectors.cap.geometry import parse_circle, parse_number, parse_ring
+from adapters.connectors.cap.geometry import most_points_of, parse_circle, parse_number, parse_ring
 from adapters.connectors.cap.section import Section, clean, element_text, fit_characters
 from adapters.connectors.cap.times import parse_time
 from gateway.model.alert import (
@@ -74,7 +74,7 @@ class RingBudget:
     def __init__(self, root: etree._Element, most_points: int, findings: Findings) -> None:
         self._findings = findings
         self._too_much: set[etree._Element] = set()
-        rings = [((element.text or "").count(","), element) for element in root.iter("{*}polygon")]
+        rings = [(most_points_of(element.text or ""), element) for element in root.iter("{*}polygon")]
         if sum(points for points, _ in rings) <= most_points:
             return
         spent = 0

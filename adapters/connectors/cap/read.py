@@ -33,7 +33,7 @@ MEDIA_TYPE: Final = "application/cap+xml"
 MAX_BODY_BYTES: Final = 2_000_000
 """The largest body of a message; original and value have to fit in it together."""
 _ROOM: Final = 140_000
-"""Kept free of the body for findings (300 of at most 420 bytes), handling and framing."""
+"""Kept free of the body for findings (200 of at most 700 bytes), handling and framing."""
 _POINT_BYTES: Final = 20
 """A point of a ring in protobuf: two doubles with tags, and the frame round them."""
 

@@ -152,7 +152,7 @@ def element_text(element: etree._Element, path: str, findings: Findings) -> str:
 
 def clean(text: str, path: str, findings: Findings) -> str:
     """Take out what would make a text look like another one. The original keeps it."""
-    if text.isascii() and text.isprintable() or not FORBIDDEN_IN_TEXT.search(text):
+    if (text.isascii() and text.isprintable()) or not FORBIDDEN_IN_TEXT.search(text):
         return text
     if _BIDI.search(text):
         findings.add(Code.BIDI_REMOVED, path)

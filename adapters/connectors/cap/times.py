@@ -56,7 +56,7 @@ def parse_time(text: str, path: str, version: str, findings: Findings) -> Source
         return None
     if not match[8] and not match[9]:
         findings.add(Code.TIME_NAIVE, path, text)
-    elif odd or version not in {"1.0", "1.1"} and not _STRICT.fullmatch(text):
+    elif odd or (version not in {"1.0", "1.1"} and not _STRICT.fullmatch(text)):
         # CAP 1.0 and 1.1 allowed every xs:dateTime; 1.2 wants whole seconds and a numeric offset.
         findings.add(Code.TIME_FORM, path, text)
     return SourceTime(time_ms, offset)
