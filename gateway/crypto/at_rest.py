@@ -18,6 +18,7 @@ from gateway.crypto.suites import suite_of
 from gateway.errors import Rejected, StoreCorrupt
 
 _NONCE_BYTES: Final = 24
+_TAG_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _CONTENT: Final = pae(AT_REST, b"content")
 _RECORD: Final = pae(AT_REST, b"record")
@@ -32,9 +33,12 @@ def _seal(key: MessageKey | KeyEncryptionKey, plaintext: bytes, context: bytes) 
 
 
 def _open(key: MessageKey | KeyEncryptionKey, sealed: bytes, context: bytes) -> bytes:
+    # PyNaCl answers a ciphertext shorter than its tag with an exception that is not its own.
+    if len(sealed) < _NONCE_BYTES + _TAG_BYTES:
+        raise StoreCorrupt("a stored secret is cut short")
     try:
         return _decrypt(sealed[_NONCE_BYTES:], context, sealed[:_NONCE_BYTES], key.export_secret())
-    except (nacl.exceptions.CryptoError, TypeError):
+    except nacl.exceptions.CryptoError:
         raise StoreCorrupt("a stored secret does not open: damaged, moved, or under another key") from None
 
 

@@ -169,19 +169,19 @@ class Keyring:
 
     def rotate_envelope(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new key for envelopes."""
-        return self._rotate(KeyPurpose.ENVELOPE, now_ms, revoke)
+        return self._rotate(KeyPurpose.ENVELOPE, now_ms, revoke=revoke)
 
     def rotate_receipt(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new key for receipts."""
-        return self._rotate(KeyPurpose.RECEIPT, now_ms, revoke)
+        return self._rotate(KeyPurpose.RECEIPT, now_ms, revoke=revoke)
 
     def rotate_log(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new key for the exchange log."""
-        return self._rotate(KeyPurpose.LOG, now_ms, revoke)
+        return self._rotate(KeyPurpose.LOG, now_ms, revoke=revoke)
 
     def rotate_identity(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new identity key; the next card is signed by the old one as well."""
-        return replace(self._rotate(KeyPurpose.IDENTITY, now_ms, revoke), previous_identity=self.identity)
+        return replace(self._rotate(KeyPurpose.IDENTITY, now_ms, revoke=revoke), previous_identity=self.identity)
 
     def rotate_tls(self, now_ms: int, names: Sequence[str] = ("localhost", "127.0.0.1")) -> "Keyring":
         """Return the keyring with a new TLS key and certificate under the same authority."""
@@ -189,7 +189,7 @@ class Keyring:
         key, certificate = certificates.issue_gateway(authority, self.partner, now_ms, names)
         return replace(self, tls_key_pem=key, tls_certificate_pem=certificate)
 
-    def _rotate(self, purpose: KeyPurpose, now_ms: int, revoke: bool) -> "Keyring":
+    def _rotate(self, purpose: KeyPurpose, now_ms: int, *, revoke: bool) -> "Keyring":
         retired = self._held(purpose).retire(purpose, now_ms, revoke=revoke)
         same = [key for key in self.past if key.purpose is purpose]
         kept = {retired.public_key, *(key.public_key for key in same[: _KEPT_PAST - 1])}

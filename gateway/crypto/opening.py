@@ -61,7 +61,7 @@ class EnvelopeOpener:
         self._open_keys = dict(open_keys)
         self._retired = frozenset(retired)
         self._codec = codec
-        self._signatures: Recent[tuple[bytes, bytes, bytes], bool] = Recent(_REMEMBERED)
+        self._signatures: Recent[tuple[bytes, bytes, bytes], VerifyKey] = Recent(_REMEMBERED)
         self._secrets: Recent[tuple[bytes, bytes, bytes], bytes] = Recent(_REMEMBERED)
 
     def digest_of(self, envelope: Envelope) -> bytes:
@@ -145,7 +145,7 @@ class EnvelopeOpener:
         known = (frame, signature, verify_key.public)
         if self._signatures.get(known) is None:
             verify_key.verify(frame, signature)
-            self._signatures.put(known, True)
+            self._signatures.put(known, verify_key)
 
     def _batch_secret(self, suite: Suite, encapsulation: bytes, sender: PartnerId, record: RecipientRecord) -> bytes:
         if record.seal_key_id in self._retired:

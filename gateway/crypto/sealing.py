@@ -7,7 +7,7 @@ opened alone. Reference: docs/reference/envelope.md.
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.crypto import suite1
 from gateway.crypto.codec import EnvelopeCodec
@@ -80,12 +80,25 @@ class SealedBatch:
 
 
 @dataclass(slots=True)
-class _RecipientBatch:
+class _Share:
     """One recipient's share of a batch while it is being sealed."""
 
     seal_key_id: bytes
     pseudo_random_key: bytes
     encapsulation_digest: bytes
+
+
+@dataclass(slots=True)
+class _Unsigned:
+    """An envelope whose batch has no signature yet."""
+
+    item: SealingItem
+    header: Header
+    header_bytes: bytes
+    digest: bytes
+    ciphertext: bytes
+    content_key: ContentKey
+    records: tuple[SealedRecord, ...]
 
 
 def seal_batch(
@@ -110,30 +123,23 @@ def seal_batch(
         KeyError: A recipient has no key in seal_keys.
         ValueError: There is no item, or an item has no recipient, one twice, or a salt of another length.
     """
-    batch_id = BatchId(new_id(now_ms))
-    shares: dict[PartnerId, _RecipientBatch] = {}
-    encapsulations: dict[bytes, bytes] = {}
+    batch = _Batch(
+        sender=sender,
+        signing_key_id=sign_key.id,
+        batch_id=BatchId(new_id(now_ms)),
+        codec=codec,
+        now_ms=now_ms,
+        entropy=entropy,
+        new_id=new_id,
+    )
+    # Every item is looked at before the first is sealed: a batch is sealed whole or not at all.
     for item in items:
-        if len(item.body_bytes) > MAX_BODY_BYTES:
-            raise MessageTooLarge("body", len(item.body_bytes), MAX_BODY_BYTES)
-        if item.salt is not None and len(item.salt) != suite1.SALT_BYTES:
-            raise ValueError(f"a salt has {suite1.SALT_BYTES} bytes")
-        if not item.recipients or len({partner for partner, _ in item.recipients}) != len(item.recipients):
-            raise ValueError("a message has one or more recipients, each once")
+        _check(item)
         for partner, _ in item.recipients:
-            if partner not in shares:
-                seal_key = seal_keys[partner]
-                secret = entropy(suite1.KEY_BYTES)
-                encapsulation = encapsulate(seal_key, secret, suite1.encapsulation_info(sender, partner, batch_id))
-                digest = _sha256(encapsulation).digest()
-                encapsulations[digest] = encapsulation
-                shares[partner] = _RecipientBatch(seal_key.id, suite1.extract(secret), digest)
-
-    heads: dict[tuple[ThreadId, PartnerId], bytes] = {}
-    unsigned = [
-        _seal(item, sender, sign_key.id, shares, batch_id, heads, codec, now_ms, entropy, new_id) for item in items
-    ]
-    batch_root, paths = root_and_paths([leaf_hash(sealed.digest) for sealed in unsigned])
+            if partner not in batch.shares:
+                batch.share(partner, seal_keys[partner], encapsulate)
+    unsigned = [batch.seal(item) for item in items]
+    batch_root, paths = root_and_paths([leaf_hash(one.digest) for one in unsigned])
     signature = sign_key.sign(batch_frame(sender, batch_root, len(unsigned)))
     return SealedBatch(
         tuple(
@@ -151,76 +157,91 @@ def seal_batch(
             )
             for one, path in zip(unsigned, paths, strict=True)
         ),
-        encapsulations,
+        batch.encapsulations,
     )
 
 
-@dataclass(slots=True)
-class _Unsigned:
-    item: SealingItem
-    header: Header
-    header_bytes: bytes
-    digest: bytes
-    ciphertext: bytes
-    content_key: ContentKey
-    records: tuple[SealedRecord, ...]
+def _check(item: SealingItem) -> None:
+    if len(item.body_bytes) > MAX_BODY_BYTES:
+        raise MessageTooLarge("body", len(item.body_bytes), MAX_BODY_BYTES)
+    if item.salt is not None and len(item.salt) != suite1.SALT_BYTES:
+        raise ValueError(f"a salt has {suite1.SALT_BYTES} bytes")
+    if not item.recipients or len({partner for partner, _ in item.recipients}) != len(item.recipients):
+        raise ValueError("a message has one or more recipients, each once")
 
 
-def _seal(
-    item: SealingItem,
-    sender: PartnerId,
-    signing_key_id: bytes,
-    shares: Mapping[PartnerId, _RecipientBatch],
-    batch_id: BatchId,
-    heads: dict[tuple[ThreadId, PartnerId], bytes],
-    codec: EnvelopeCodec,
-    now_ms: int,
-    entropy: Callable[[int], bytes],
-    new_id: Callable[[int], bytes],
-) -> _Unsigned:
-    random = entropy(suite1.KEY_BYTES + suite1.SALT_BYTES + suite1.NONCE_BYTES)
-    content_key, salt, nonce = random[:32], random[32:64] if item.salt is None else item.salt, random[64:]
-    envelope_id = EnvelopeId(new_id(now_ms))
-    header = Header(
-        suite=SUITE_1,
-        envelope_id=envelope_id,
-        message_id=item.message_id,
-        sender=sender,
-        signing_key_id=signing_key_id,
-        kind=item.kind,
-        thread_id=item.thread_id,
-        in_reply_to=item.in_reply_to,
-        supersedes=item.supersedes,
-        mode=item.mode,
-        urgency=item.urgency,
-        create_ms=item.create_ms,
-        expire_ms=item.expire_ms,
-        content_commitment=suite1.content_commitment(salt, item.body_bytes),
-        key_commitment=suite1.key_commitment(content_key),
-    )
-    header_bytes = codec.encode_header(header)
-    ciphertext = suite1.seal_content(content_key, salt, nonce, item.body_bytes, header_bytes)
-    info = suite1.wrap_info(envelope_id, _sha256(header_bytes).digest())
-    thread_id = item.thread_id
-    encoded: list[tuple[PartnerId, bytes, bytes, bytes]] = []
-    for partner, given in item.recipients:
-        share = shares[partner]
-        previous = heads.get((thread_id, partner), given)
+@dataclass(slots=True, kw_only=True)
+class _Batch:
+    """What the envelopes of one batch have in common."""
+
+    sender: PartnerId
+    signing_key_id: bytes
+    batch_id: BatchId
+    codec: EnvelopeCodec
+    now_ms: int
+    entropy: Callable[[int], bytes]
+    new_id: Callable[[int], bytes]
+    shares: dict[PartnerId, _Share] = field(default_factory=dict)
+    encapsulations: dict[bytes, bytes] = field(default_factory=dict)
+    heads: dict[tuple[ThreadId, PartnerId], bytes] = field(default_factory=dict)
+    """Last envelope of this batch in each thread to each recipient."""
+
+    def share(
+        self, partner: PartnerId, seal_key: SealKey, encapsulate: Callable[[SealKey, bytes, bytes], bytes]
+    ) -> None:
+        """Encapsulate a fresh batch secret for one recipient."""
+        secret = self.entropy(suite1.KEY_BYTES)
+        info = suite1.encapsulation_info(self.sender, partner, self.batch_id)
+        encapsulation = encapsulate(seal_key, secret, info)
+        digest = _sha256(encapsulation).digest()
+        self.encapsulations[digest] = encapsulation
+        self.shares[partner] = _Share(seal_key.id, suite1.extract(secret), digest)
+
+    def seal(self, item: SealingItem) -> _Unsigned:
+        """Encrypt a message and wrap its key for every recipient."""
+        random = self.entropy(suite1.KEY_BYTES + suite1.SALT_BYTES + suite1.NONCE_BYTES)
+        content_key, salt, nonce = random[:32], random[32:64] if item.salt is None else item.salt, random[64:]
+        header = Header(
+            suite=SUITE_1,
+            envelope_id=EnvelopeId(self.new_id(self.now_ms)),
+            message_id=item.message_id,
+            sender=self.sender,
+            signing_key_id=self.signing_key_id,
+            kind=item.kind,
+            thread_id=item.thread_id,
+            in_reply_to=item.in_reply_to,
+            supersedes=item.supersedes,
+            mode=item.mode,
+            urgency=item.urgency,
+            create_ms=item.create_ms,
+            expire_ms=item.expire_ms,
+            content_commitment=suite1.content_commitment(salt, item.body_bytes),
+            key_commitment=suite1.key_commitment(content_key),
+        )
+        header_bytes = self.codec.encode_header(header)
+        ciphertext = suite1.seal_content(content_key, salt, nonce, item.body_bytes, header_bytes)
+        info = suite1.wrap_info(header.envelope_id, _sha256(header_bytes).digest())
+        records = [self._record(item, partner, given, info, content_key) for partner, given in item.recipients]
+        records_root, paths = root_and_paths([leaf_hash(record_bytes) for record_bytes, _ in records])
+        digest = envelope_digest(header_bytes, ciphertext, len(records), records_root)
+        for partner, _ in item.recipients:
+            self.heads[item.thread_id, partner] = digest
+        sealed = tuple(
+            SealedRecord(record.recipient, record_bytes, path, record.encapsulation_digest, record.previous_digest)
+            for (record_bytes, record), path in zip(records, paths, strict=True)
+        )
+        return _Unsigned(item, header, header_bytes, digest, ciphertext, ContentKey(content_key), sealed)
+
+    def _record(
+        self, item: SealingItem, partner: PartnerId, given: bytes, info: bytes, content_key: bytes
+    ) -> tuple[bytes, RecipientRecord]:
+        share = self.shares[partner]
         record = RecipientRecord(
             recipient=partner,
             seal_key_id=share.seal_key_id,
-            batch_id=batch_id,
+            batch_id=self.batch_id,
             encapsulation_digest=share.encapsulation_digest,
             wrapped_key=suite1.wrap_key(share.pseudo_random_key, info, content_key),
-            previous_digest=previous,
+            previous_digest=self.heads.get((item.thread_id, partner), given),
         )
-        encoded.append((partner, codec.encode_record(record), share.encapsulation_digest, previous))
-    records_root, paths = root_and_paths([leaf_hash(record_bytes) for _, record_bytes, _, _ in encoded])
-    digest = envelope_digest(header_bytes, ciphertext, len(encoded), records_root)
-    for partner, _ in item.recipients:
-        heads[(thread_id, partner)] = digest
-    records = tuple(
-        SealedRecord(partner, record_bytes, path, encapsulation_digest, previous)
-        for (partner, record_bytes, encapsulation_digest, previous), path in zip(encoded, paths, strict=True)
-    )
-    return _Unsigned(item, header, header_bytes, digest, ciphertext, ContentKey(content_key), records)
+        return self.codec.encode_record(record), record

@@ -1,7 +1,8 @@
 """Suite 1: HPKE (ML-KEM-768 with X25519), XChaCha20-Poly1305, HKDF-SHA256, Ed25519.
 
 What a suite decides is in this file: how content is padded, encrypted and committed to, and how its key reaches the
-recipients. What is signed, and in which order things are checked, is in envelope.py. Reference: docs/reference/envelope.md.
+recipients. What is signed is in digests.py, in which order things are checked in opening.py. Reference:
+docs/reference/envelope.md.
 """
 
 import hashlib
@@ -74,9 +75,12 @@ def open_content(
     # Before decryption: with two keys made for one ciphertext, only the committed one gets further.
     if not hmac.compare_digest(key_commitment(content_key), key_committed):
         raise EnvelopeRejected("key commitment")
+    # PyNaCl answers a ciphertext shorter than its tag with an exception that is not its own.
+    if len(ciphertext) < NONCE_BYTES + TAG_BYTES:
+        raise EnvelopeRejected("content")
     try:
         plaintext = _decrypt(ciphertext[NONCE_BYTES:], header, ciphertext[:NONCE_BYTES], content_key)
-    except (nacl.exceptions.CryptoError, TypeError):
+    except nacl.exceptions.CryptoError:
         raise EnvelopeRejected("content") from None
     end = _PREFIX_BYTES + int.from_bytes(plaintext[SALT_BYTES:_PREFIX_BYTES], "big")
     # One padding per body: nothing can be hidden in it, and a body has one encoding.

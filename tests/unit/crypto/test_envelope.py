@@ -1,8 +1,7 @@
 """Sealing and opening envelopes."""
 
-from tests.unit.crypto.exchange import LA, NOW, TH, VN, Party, envelope_for, item, seal
-
 from gateway.ids import ThreadId
+from tests.unit.crypto.parties import LA, NOW, TH, VN, Party, envelope_for, item, seal
 
 
 def test_every_recipient_opens_what_was_sealed():

@@ -8,11 +8,11 @@ from gateway.errors import EnvelopeRejected
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope
 from gateway.model.header import Kind, Mode, Urgency
-from tests.unit.crypto.wire import TestCodec
+from gateway.rpc.convert import WireCodec
 
 NOW = 1_795_000_000_000
 TH, VN, LA = PartnerId("th"), PartnerId("vn"), PartnerId("la")
-CODEC = TestCodec()
+CODEC = WireCodec()
 HOUR = 3_600_000
 
 
@@ -33,25 +33,31 @@ class Party:
 
 def item(body: bytes = b"body", recipients=((VN, b""),), thread: ThreadId | None = None, **changes) -> SealingItem:
     message_id = MessageId.new(NOW)
-    values = dict(
-        message_id=message_id,
-        kind=Kind.ALERT,
-        thread_id=thread or ThreadId(message_id.raw),
-        in_reply_to=None,
-        supersedes=None,
-        mode=Mode.ACTUAL,
-        urgency=Urgency.U1,
-        create_ms=NOW,
-        expire_ms=NOW + HOUR,
-        body_bytes=body,
-        recipients=tuple(recipients),
-    )
+    values = {
+        "message_id": message_id,
+        "kind": Kind.ALERT,
+        "thread_id": thread or ThreadId(message_id.raw),
+        "in_reply_to": None,
+        "supersedes": None,
+        "mode": Mode.ACTUAL,
+        "urgency": Urgency.U1,
+        "create_ms": NOW,
+        "expire_ms": NOW + HOUR,
+        "body_bytes": body,
+        "recipients": tuple(recipients),
+    }
     return SealingItem(**{**values, **changes})
 
 
 def seal(sender: Party, recipients: list[Party], items: list[SealingItem], **changes) -> SealedBatch:
     seal_keys = {party.partner: party.open_key.seal_key for party in recipients}
-    values = dict(sender=sender.partner, sign_key=sender.sign_key, seal_keys=seal_keys, codec=CODEC, now_ms=NOW)
+    values = {
+        "sender": sender.partner,
+        "sign_key": sender.sign_key,
+        "seal_keys": seal_keys,
+        "codec": CODEC,
+        "now_ms": NOW,
+    }
     return seal_batch(items, **{**values, **changes})
 
 
