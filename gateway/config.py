@@ -42,7 +42,7 @@ MAX_CONFIG_BYTES: Final = 256 * 1024
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
 """Variables with our prefix that other parts read."""
 
-_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}))\:(\d{1,5})\Z")
+_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})):(\d{1,5})\Z", re.ASCII)
 _SYSTEM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _WILDCARDS = ("0.0.0.0:", "[::]:")
 

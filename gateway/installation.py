@@ -310,7 +310,7 @@ def read_private(path: Path, max_bytes: int, *, missing: str) -> bytes:
                 # Whoever else could read it may have done so already.
                 mode = stat.S_IMODE(state.st_mode)
                 raise ConfigInvalid(
-                    f"{path}: has mode {mode:04o}; it must be 0600 or 0400; change what is in it if others could read it"
+                    f"{path}: has mode {mode:04o}; it must be 0600 or 0400; if others could read it, change its content"
                 )
             data = file.read(max_bytes + 1)
     except FileNotFoundError:

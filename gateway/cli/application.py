@@ -9,7 +9,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -41,22 +40,26 @@ def build() -> typer.Typer:
         context: typer.Context,
         home: HomeOption = None,
         as_json: JsonOption = False,
-        version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+        version: Annotated[  # noqa: ARG001 its callback does the work
+            bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=show_version)
+        ] = False,
     ) -> None:
         """Run a gateway on which partner states exchange alerts, and ask it things.
 
         --home and --json may stand before the command or after it.
         """
         context.obj = Root(home, as_json)
-        if version:
-            output = Output(as_json)
-            output.record({"version": installed_version()})
-            output.text(f"{PROGRAM} {installed_version()}")
-            raise typer.Exit(0)
 
     for noun in (init, up, status, demo, send, inbox, outbox, partner, alert, settings):
         noun.register(application)
     return application
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        sys.stdout.write(f"{PROGRAM} {installed_version()}\n")
+        raise typer.Exit(0)
 
 
 def installed_version() -> str:
@@ -115,8 +118,3 @@ def _misused(error: typer.TyperException, given: Sequence[str]) -> int:
     )
     Output("--json" in given).failure(failure)
     return int(failure.code)
-
-
-def checkout_file(name: str) -> Path:
-    """Return a file of the source tree, for tests and generators."""
-    return Path(__file__).resolve().parents[2] / name

@@ -85,12 +85,14 @@ def command(group: typer.Typer, name: str, *, default: bool = False) -> Callable
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
         def invoke(*, context: typer.Context, home: Path | None, as_json: bool, **arguments: Any) -> None:
-            if default and context.invoked_subcommand is not None:
-                return
             root = context.find_object(Root) or Root()
-            output = Output(as_json or root.as_json)
+            given = Root(home or root.home, as_json or root.as_json)
+            if default and context.invoked_subcommand is not None:
+                context.obj = given
+                return
+            output = Output(given.as_json)
             try:
-                code = function(Call(default_home(home or root.home), output), **arguments)
+                code = function(Call(default_home(given.home), output), **arguments)
             except GatewayError as error:
                 failure = failure_of(error)
             except Failure as error:

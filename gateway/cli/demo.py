@@ -37,7 +37,7 @@ def register(application: typer.Typer) -> None:
     @command(application, "demo")
     def demo(
         call: Call,
-        once: Annotated[bool, typer.Option(help="Stop when done; the last line is a JSON summary.")] = False,
+        once: Annotated[bool, typer.Option("--once", help="Stop when done; the last line is a JSON summary.")] = False,
         directory: Annotated[
             Path | None,
             typer.Option(

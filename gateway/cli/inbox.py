@@ -45,7 +45,9 @@ def register(application: typer.Typer) -> None:
         call: Call,
         message_id: Annotated[str, typer.Argument(help="As the list shows it; its beginning is enough when unique.")],
         language: LanguageOption = "en",
-        original: Annotated[bool, typer.Option(help="Print the original file as it came, byte for byte.")] = False,
+        original: Annotated[
+            bool, typer.Option("--original", help="Print the original file as it came, byte for byte.")
+        ] = False,
     ) -> None:
         """Show one received message, in the language asked for and with every other named."""
         with call.admin() as admin:

@@ -99,9 +99,9 @@ def register(application: typer.Typer) -> None:
         call: Call,
         purpose: Annotated[str, typer.Argument(help="Which key: seal, envelope, receipt or identity.")],
         revoke: Annotated[
-            bool, typer.Option(help="The old key is worthless from now on: use it after a loss.")
+            bool, typer.Option("--revoke", help="The old key is worthless from now on: use it after a loss.")
         ] = False,
-        yes: Annotated[bool, typer.Option(help="Do not ask.")] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     ) -> None:
         """Make new keys of this gateway and a new card, signed so that partners take it without new pairing."""
         if purpose not in ROTATABLE:
@@ -116,7 +116,7 @@ def register(application: typer.Typer) -> None:
     def freeze(
         call: Call,
         partner: PartnerArgument,
-        thaw: Annotated[bool, typer.Option(help="Resume instead.")] = False,
+        thaw: Annotated[bool, typer.Option("--thaw", help="Resume instead.")] = False,
     ) -> None:
         """Stop all exchange with a partner within a second; --thaw resumes it. Nothing that waits is lost."""
         with call.admin() as admin:

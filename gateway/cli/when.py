@@ -7,7 +7,7 @@ from typing import Final
 from gateway.clock import to_ms
 from gateway.errors import FieldInvalid
 
-_SPAN = re.compile(r"(\d{1,6})\s*(min|h|d)\Z")
+_SPAN = re.compile(r"(\d{1,6})\s*(min|h|d)\Z", re.ASCII)
 _UNIT_MS: Final = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
