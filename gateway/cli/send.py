@@ -234,6 +234,7 @@ def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[Subm
     from concord.v1 import admin_service_pb2 as pb
     from concord.v1.exchange_service_pb2 import SubmitMessageRequest
 
+    from gateway.clock import to_datetime
     from gateway.rpc.convert.message import draft_to_proto
 
     used = request_id or new_request_id()
@@ -242,8 +243,10 @@ def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[Subm
         return admin.submit(request).accepted, used
     except Failure as failure:
         if failure.code is ExitCode.UNREACHABLE:
-            # The answer may have been lost after the commit: only the same id makes a second try safe.
-            failure.advice = f"{failure.advice}; repeat with --request-id {used} so that it cannot be sent twice"
+            # The answer may have been lost after the commit: only the same id with the same draft makes a second try
+            # safe, and a span from now would make it another draft.
+            expires = f" --expires {to_datetime(draft.expire_ms).isoformat()}" if draft.expire_ms is not None else ""
+            failure.advice = f"{failure.advice}; repeat with --request-id {used}{expires}: so it cannot be sent twice"
             failure.details["request_id"] = used
         raise
 
