@@ -44,7 +44,7 @@ FRAMES_OPEN = 8
 AHEAD = 32
 """Most frames taken from a stream and not yet answered."""
 OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]
-SENDER, RECEIVER, AUTHORITY = "cn", "th", "cn/early-warning"
+SENDER, RECEIVER, AUTHORITY = "cn", "th", "cn/emergency-management"
 
 SENDER_SCHEMA = """
 create table message (number integer primary key, message_id blob not null, envelope blob not null);

@@ -1,0 +1,84 @@
+"""Sees from outside when a gateway has committed its last receipt: by reading its database, not by asking it.
+
+A reader costs a WAL database nothing but a look at the shared memory, so watching does not slow what is watched, and
+needs nothing in the gateway that a bench could flatter.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Self
+
+from tests.bench.processes import now_ns
+
+LOOK_S = 0.0002
+"""Adds at most so much to an instant."""
+_WAITING, _RECEIVED = 1, 2
+"""States of a row of the outbox (gateway.store.tables)."""
+
+
+class OutboxWatch:
+    """A read-only connection to a gateway's store."""
+
+    def __init__(self, home: Path) -> None:
+        self._connection = sqlite3.connect(f"file:{home / 'store.db'}?mode=ro", uri=True, isolation_level=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def waiting(self) -> bool:
+        """Tell whether any row waits for a receipt."""
+        found = self._connection.execute(f"select 1 from outbox where state = {_WAITING} limit 1").fetchone()
+        return found is not None
+
+    def received(self, after_id: int) -> int:
+        """Return how many rows after an id have their receipt."""
+        statement = f"select count(*) from outbox where id > ? and state = {_RECEIVED}"
+        return int(self._connection.execute(statement, (after_id,)).fetchone()[0])
+
+    def last_id(self) -> int:
+        """Return the highest id of a row so far; 0 when there is none."""
+        return int(self._connection.execute("select coalesce(max(id), 0) from outbox").fetchone()[0])
+
+    def emptied(self, times: int, timeout_s: float) -> list[int]:
+        """Return the instants at which the outbox, having had something waiting, became empty, so many times.
+
+        Raises:
+            TimeoutError: It did not happen as often in that time.
+        """
+        instants: list[int] = []
+        version, before = -1, False
+        end_ns = now_ns() + int(timeout_s * 1e9)
+        while len(instants) < times:
+            seen_ns = now_ns()
+            if seen_ns > end_ns:
+                raise TimeoutError(f"the outbox became empty {len(instants)} times, not {times}, in {timeout_s} s")
+            now_version = self._connection.execute("pragma data_version").fetchone()[0]
+            if now_version != version:
+                version = now_version
+                waits = self.waiting()
+                if before and not waits:
+                    instants.append(now_ns())
+                before = waits
+            time.sleep(LOOK_S)
+        return instants
+
+    def wait_empty(self, timeout_s: float) -> int:
+        """Return the instant at which nothing waits any more.
+
+        Raises:
+            TimeoutError: Something still waits after that time.
+        """
+        end_ns = now_ns() + int(timeout_s * 1e9)
+        while self.waiting():
+            if now_ns() > end_ns:
+                raise TimeoutError(f"something still waits after {timeout_s} s")
+            time.sleep(0.001)
+        return now_ns()
