@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 from pydantic import (
     BaseModel,
@@ -36,7 +37,7 @@ from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
-DATABASE_FILE: Final = "concord.db"
+DATABASE_DIRECTORY: Final = "data"
 MAX_CONFIG_BYTES: Final = 256 * 1024
 """A hundred times what a large ministry writes; a mistaken path must not fill the memory."""
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
@@ -276,7 +277,8 @@ def load_config(home: Path) -> Config:
         raise ConfigInvalid(f"environment: {error}; lists and tables are written as JSON") from None
     resolved: dict[str, Any] = {}
     if not config.store:
-        resolved["store"] = f"sqlite:///{(home / DATABASE_FILE).absolute()}"
+        # An absolute path begins with the third slash of the URL.
+        resolved["store"] = f"sqlite://{quote(str((home / DATABASE_DIRECTORY).absolute()))}"
     stated = "partners_dir" in config.model_fields_set
     resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
     return config.model_copy(update=resolved)

@@ -725,11 +725,33 @@ class LinkIdentity:
         return f"LinkIdentity({self.partner})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """What a partner says of us."""
+
+    endpoint: str
+    """The endpoint that answered."""
+    partner: str
+    """As whom it knows us."""
+    certificate_digest: bytes
+    """SHA-256 of the certificate it saw."""
+    time_ms: int
+    """Its clock."""
+
+
 class Carrier(Protocol):
     """Moves envelopes and receipts to one partner."""
 
     async def connect(self, identity: LinkIdentity, card: Card) -> Link:
         """Open a link to the partner the card describes, verified against the card's own roots.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+    async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
+        """Ask the partner what it sees of us.
 
         Raises:
             PartnerUnreachable: No answer, or not the partner.

@@ -5,9 +5,9 @@ partner's authority nor another machine of the same state can stand in for the g
 outbox repeats, because only it has ids that make a repeat harmless.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -18,8 +18,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gateway.errors import FieldInvalid, MessageMalformed, PartnerUnreachable
 from gateway.ids import PartnerId
-from gateway.model.partner import Card, SignedCard
-from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame
+from gateway.model.partner import Card, SignedCard, gateway_name
+from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame, ProbeAnswer
 from gateway.rpc.convert.envelope import answer_from_proto, frame_to_proto
 from gateway.rpc.convert.field import check_rules
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
@@ -33,28 +33,6 @@ _DOMAIN: Final = "concord.v1"
 T = TypeVar("T")
 
 
-def gateway_name(partner: PartnerId) -> str:
-    """Return the DNS name that a partner's gateway certificate carries besides its SPIFFE id.
-
-    gRPC for Python shows a client nothing of the server's certificate, but it can be told which name to insist on.
-    """
-    return f"{partner}.concord.internal"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeAnswer:
-    """What a partner says of us."""
-
-    endpoint: str
-    """The endpoint that answered."""
-    partner: str
-    """As whom it knows us."""
-    certificate_digest: bytes
-    """SHA-256 of the certificate it saw."""
-    time_ms: int
-    """Its clock."""
-
-
 class GrpcLink:
     """An open link. Frames are answered in their order."""
 
@@ -62,6 +40,7 @@ class GrpcLink:
         self._partner = partner
         self._channel = channel
         self._call = call
+        self._closed = False
 
     async def send(self, frame: OutgoingFrame) -> None:
         """Send, waiting while the link is full.
@@ -73,9 +52,12 @@ class GrpcLink:
             await self._call.write(frame_to_proto(frame))
         except grpc.aio.AioRpcError as error:
             raise _unreachable(self._partner, error) from None
-        except (grpc.aio.UsageError, grpc.aio.InternalError):
+        except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError):
             # The other side ended the stream: answers() says why, if there is more to say.
             raise PartnerUnreachable(f"the link to '{self._partner}' was closed") from None
+        except asyncio.CancelledError:
+            self._raise_if_closed()
+            raise
 
     async def answers(self) -> AsyncIterator[FrameAnswer]:
         """Yield answers until the partner ends the link.
@@ -91,9 +73,18 @@ class GrpcLink:
             raise _unreachable(self._partner, error) from None
         except (FieldInvalid, MessageMalformed) as error:
             raise PartnerUnreachable(f"'{self._partner}' answered a frame that breaks a rule: {error.text}") from None
+        except asyncio.CancelledError:
+            self._raise_if_closed()
+            raise
+
+    def _raise_if_closed(self) -> None:
+        """Tell apart a link that we closed from a task that is cancelled: gRPC raises the same for both."""
+        if self._closed:
+            raise PartnerUnreachable(f"the link to '{self._partner}' was closed") from None
 
     async def close(self) -> None:
         """Close. Frames without an answer count as not sent."""
+        self._closed = True
         self._call.cancel()
         await self._channel.close()
 

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from gateway.clock import to_datetime
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid
 from gateway.ids import PartnerId
+from gateway.model.partner import gateway_name
 
 AUTHORITY_DAYS: Final = 3650
 LEAF_DAYS: Final = 397
@@ -51,7 +52,10 @@ def issue_gateway(
     authority: Authority, partner: PartnerId, now_ms: int, names: Sequence[str] = ("localhost", "127.0.0.1")
 ) -> tuple[bytes, bytes]:
     """Return key and certificate (PEM) of a gateway, reachable by these DNS names and addresses."""
-    return _issue(authority, f"spiffe://{partner}/gateway", now_ms, names)
+    # Partners insist on the gateway's own name, wherever they reach it.
+    return _issue(
+        authority, f"spiffe://{partner}/gateway", now_ms, tuple(dict.fromkeys((*names, gateway_name(partner))))
+    )
 
 
 def issue_system(authority: Authority, partner: PartnerId, system_name: str, now_ms: int) -> tuple[bytes, bytes]:

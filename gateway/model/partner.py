@@ -30,6 +30,14 @@ class CardKey:
     """From this instant the key is worthless, whatever is signed with it."""
 
 
+def gateway_name(partner: PartnerId) -> str:
+    """Return the DNS name that a partner's gateway certificate carries besides its SPIFFE id.
+
+    gRPC for Python shows a client nothing of the server's certificate, but it can be told which name to insist on.
+    """
+    return f"{partner}.concord.internal"
+
+
 @dataclass(frozen=True, slots=True)
 class LocalName:
     """A name in one language (BCP 47)."""

@@ -20,7 +20,8 @@ def _sqlite_home(url: str) -> Path | None:
     if parts.scheme == "sqlite":
         if parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2 or parts.query or parts.fragment:
             raise ConfigInvalid("store: an SQLite store is named by a directory, as in sqlite:///var/lib/concord")
-        return Path(unquote(parts.path))
+        # With three slashes or, as SQLAlchemy writes absolute paths, four.
+        return Path("/" + unquote(parts.path).lstrip("/"))
     if parts.scheme == "postgresql":
         return None
     raise ConfigInvalid("store: must begin with sqlite:/// or postgresql://")

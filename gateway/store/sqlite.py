@@ -29,7 +29,7 @@ from sqlalchemy.pool import NullPool
 from gateway.errors import StoreCorrupt, StoreUnavailable
 from gateway.ports import Operation, Query
 from gateway.store.failures import sqlite_failure
-from gateway.store.handlers import ANSWERS, HANDLERS
+from gateway.store.handlers import ANSWERS, HANDLERS, apply_all
 from gateway.store.migrate import upgrade
 from gateway.store.sqlite_transaction import KeyStore, SqliteTransaction, load_counters
 from gateway.store.tables import KEY_SCHEMA
@@ -272,15 +272,9 @@ class _Writer:
         """Apply and commit; raise with nothing written."""
         counters = dict(self._counters)
         tx = SqliteTransaction(self._cursor, counters, self._keys, alone=alone)
-        results: list[Any] = [None] * len(operations)
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
-            for kind, handler in HANDLERS.items():
-                places = [place for place, operation in enumerate(operations) if type(operation) is kind]
-                if places:
-                    answers = handler(tx, [operations[place] for place in places])
-                    for place, answer in zip(places, answers, strict=True):
-                        results[place] = answer
+            results = apply_all(tx, operations)
             if tx.keys or tx.erased:
                 self._point("keys-before")
                 self._keys.write(tx.keys, tx.erased)
@@ -405,7 +399,7 @@ async def open_sqlite(home: Path, *, at_commit_point: CommitPoint | None = None)
         try:
             store = SqliteStore(home, lock, at_commit_point)
         except sqlite3.Error as error:
-            raise sqlite_failure(error, "opening the store") from None
+            raise sqlite_failure(error, "opening the store") from error
     except BaseException:
         os.close(lock)
         raise

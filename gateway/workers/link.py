@@ -14,7 +14,15 @@ from typing import Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, LeaseLost, PartnerFrozen, PartnerUnknown, PartnerUnreachable
+from gateway.errors import (
+    Broken,
+    CardRejected,
+    GatewayError,
+    LeaseLost,
+    PartnerFrozen,
+    PartnerUnknown,
+    PartnerUnreachable,
+)
 from gateway.exchange.deliver import Backlog, Courier, LinkSchedule, LinkState
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
@@ -22,6 +30,7 @@ from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
 from gateway.ids import PartnerId
 from gateway.model.envelope import ReceiptBatch
 from gateway.model.header import Urgency
+from gateway.model.partner import SignedCard
 from gateway.ports import (
     Carrier,
     DropLease,
@@ -93,6 +102,7 @@ class LinkWorker:
         self._noted_ms = 0
         self._urgent = False
         self._receipts_maybe = True
+        self._shared_card: SignedCard | None = None
 
     def offer(self, envelope: ReadyEnvelope) -> None:
         """Take an envelope that has just become durable."""
@@ -132,7 +142,15 @@ class LinkWorker:
         """Carry until cancelled."""
         try:
             while True:
-                await self._once()
+                try:
+                    await self._once()
+                except GatewayError:
+                    # Damage of the store: no link can go on.
+                    raise
+                except Exception:
+                    # A bug met on one partner's link must not stop the others; it is loud, and tried again slowly.
+                    log.exception("link.bug", partner=self.partner.code)
+                    self._failed(PartnerUnreachable("an error of our own; see the log"))
         finally:
             self.close()
 
@@ -173,11 +191,14 @@ class LinkWorker:
             self._frames.clear()
             self._backlog.forget()
             self._receipts_maybe = True
+            self._shared_card = None
             if self.state is LinkState.CONNECTED:
                 self.state = LinkState.IDLE
             await link.close()
 
     def _failed(self, error: GatewayError) -> None:
+        if isinstance(error, Broken) and not isinstance(error, LeaseLost):
+            raise error
         now_ms = self._clock.now_ms()
         self.state = LinkState.BACKING_OFF
         self.schedule.failed(now_ms, error.text, urgent=self._urgent)
@@ -208,8 +229,9 @@ class LinkWorker:
                     await task
 
     async def _keep(self, epoch: int) -> None:
-        """Renew the lease, watch for silence, and stop when the partner is frozen."""
+        """Renew the lease, watch for silence, show a new card, and stop when the partner is frozen."""
         while True:
+            await self._share_card()
             await asyncio.sleep(RENEW_MS / 1000 if not self._frames else 1.0)
             self._directory.usable(self.partner)
             now_ms = self._clock.now_ms()
@@ -217,6 +239,19 @@ class LinkWorker:
                 raise LeaseLost("another replica holds the link")
             if self._frames and now_ms - self._settled_ms > ANSWER_TIMEOUT_S * 1000:
                 raise PartnerUnreachable(f"no answer for {ANSWER_TIMEOUT_S:.0f} s")
+
+    async def _share_card(self) -> None:
+        """Exchange current cards once per link and card of ours, so that a rotated key is known before it is needed."""
+        own = self._directory.own_card()
+        if own == self._shared_card:
+            return
+        theirs = await self._carrier.fetch_card(self._identity(), self._directory.card(self.partner), own)
+        try:
+            await self._directory.offer(self.partner, theirs)
+        except CardRejected as error:
+            # Their sealed messages still verify against the card we trust; an operator must look at the other one.
+            log.warning("card.rejected", partner=self.partner.code, reason=error.reason)
+        self._shared_card = own
 
     async def _send(self, link: Link) -> None:
         sequence = 0

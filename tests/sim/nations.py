@@ -38,6 +38,7 @@ from gateway.ports import (
     Link,
     LinkIdentity,
     OutgoingFrame,
+    ProbeAnswer,
     Store,
     StoredMessage,
     SubmissionResult,
@@ -137,6 +138,9 @@ class SimCarrier:
             raise PartnerUnreachable("the network is down")
         return SimLink(self._network, self._own, self._network.nations[card.partner])
 
+    async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
+        raise PartnerUnreachable("the network carries frames only")
+
     async def fetch_card(self, identity: LinkIdentity, card: Card, own: SignedCard) -> SignedCard:
         target = self._network.nations[card.partner]
         await target.directory.offer(self._own, own)
@@ -207,9 +211,7 @@ class Nation:
             **common, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload
         )
         self.receive = ReceiveService(**common, policy=self.policy, quota=self.quota)
-        self.reader = MessageReader(
-            store=store, codec=CODEC, keys=self.keys, new_signal=event_signals(store)
-        )
+        self.reader = MessageReader(store=store, codec=CODEC, keys=self.keys, new_signal=event_signals(store))
         self.acknowledge = AcknowledgeService(
             store=store, codec=CODEC, clock=clock, keys=self.keys, queued=self.links.receipts_wait
         )
@@ -245,9 +247,7 @@ class Nation:
         return sign_card(card, identity=s.identity, previous_identity=None, codec=CODEC)
 
     async def befriend(self, other: "Nation") -> None:
-        await self.directory.add(
-            other.directory.own_card(), fingerprint(other.secrets.identity.verify_key.public)
-        )
+        await self.directory.add(other.directory.own_card(), fingerprint(other.secrets.identity.verify_key.public))
 
     def run(self) -> None:
         """Start the workers."""

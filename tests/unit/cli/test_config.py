@@ -38,7 +38,7 @@ def test_absent_settings_keep_the_gateway_on_loopback_and_closed_to_systems(tmp_
     assert config.listen.exchange.startswith("127.0.0.1:")
     assert config.system == ()
     assert config.endpoints == (config.listen.federation,)
-    assert config.store == f"sqlite:///{tmp_path / 'concord.db'}"
+    assert config.store == f"sqlite://{tmp_path / 'data'}"
     assert config.partners_dir == packaged_partners_dir()
 
 

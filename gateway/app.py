@@ -1,0 +1,147 @@
+"""Runs one gateway: starts what was assembled, watches it, and stops it in order.
+
+Order matters. Listeners open when everything behind them works; on the way down they close first, so that nothing is
+accepted that nobody would store. If a part fails for good, the whole process ends: a gateway that half works misleads.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.administration import Administration
+from gateway.assembly import Parts, assemble
+from gateway.crypto.certificates import pem_to_der
+from gateway.exchange.submit import Submitter
+from gateway.installation import OpenedHome, warnings_about
+from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.exchange_servicer import ExchangeServicer
+from gateway.rpc.federation_servicer import FederationServicer
+from gateway.rpc.server import BoundPorts, Servers, admin_listener, exchange_listener, federation_listener
+from gateway.telemetry import configure_logging
+from gateway.workers.housekeeping import expire, number_events, refresh_cards
+from gateway.workers.rotation import rotate_when_due
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInfo:
+    """Where a gateway takes calls."""
+
+    federation: str
+    exchange: str
+
+
+async def run(opened: OpenedHome, *, ready: Callable[[RunningInfo], None] | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT.
+
+    Args:
+        ready: Called once, when it takes calls.
+
+    Raises:
+        GatewayError: It cannot start, or a part failed for good.
+    """
+    configure_logging()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    parts = await assemble(opened)
+    try:
+        await _serve(parts, stop, ready)
+    finally:
+        await parts.store.close()
+        log.info("gateway.stopped", partner=parts.config.partner.code)
+
+
+async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo], None] | None) -> None:
+    running: RunningInfo | None = None
+
+    def endpoints() -> tuple[str, str]:
+        return (running.federation, running.exchange) if running is not None else ("", "")
+
+    administration = Administration(
+        parts, endpoints=endpoints, warnings=lambda: warnings_about(parts.opened.home, parts.config)
+    )
+    servers = _servers(parts, administration)
+    workers = [
+        asyncio.create_task(parts.links.run(), name="links"),
+        asyncio.create_task(number_events(parts.store), name="number_events"),
+        asyncio.create_task(expire(parts.expiry), name="expire"),
+        asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
+        asyncio.create_task(rotate_when_due(lambda: parts.keyring, administration.rotate, parts.clock), name="rotate"),
+    ]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        bound = await servers.start()
+        running = _running(parts, bound)
+        log.info("gateway.ready", partner=parts.config.partner.code, endpoint=running.federation)
+        if ready is not None:
+            ready(running)
+        await asyncio.wait([stopping, *workers], return_when=asyncio.FIRST_COMPLETED)
+        for worker in workers:
+            if worker.done():
+                log.error("worker.ended", worker=worker.get_name())
+                worker.result()
+    finally:
+        await servers.stop()
+        for task in (stopping, *workers):
+            task.cancel()
+        for task in (stopping, *workers):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def _running(parts: Parts, bound: BoundPorts) -> RunningInfo:
+    def at(listen: str, port: int) -> str:
+        return f"{listen.rpartition(':')[0]}:{port}"
+
+    listen = parts.config.listen
+    exchange = at(listen.exchange, bound.exchange) if bound.exchange is not None else ""
+    return RunningInfo(at(listen.federation, bound.federation), exchange)
+
+
+def _servers(parts: Parts, administration: Administration) -> Servers:
+    config = parts.config
+    rejected = RejectedCallers(parts.clock)
+
+    def own_roots() -> tuple[bytes, ...]:
+        return (pem_to_der(parts.keyring.authority_certificate_pem),)
+
+    submitters = {
+        f"system/{system.name}": Submitter(principal=f"system/{system.name}", authorities=frozenset(system.authorities))
+        for system in config.system
+    }
+    federation = federation_listener(
+        address=config.listen.federation,
+        identity=parts.identity,
+        own_roots=own_roots,
+        directory=parts.directory,
+        clock=parts.clock,
+        servicer=FederationServicer(
+            receiving=parts.receive, cards=parts.directory, clock=parts.clock, heard=parts.links.heard
+        ),
+        rejected=rejected,
+    )
+    exchange = exchange_listener(
+        address=config.listen.exchange,
+        own=config.partner,
+        identity=parts.identity,
+        own_roots=own_roots,
+        submitters=submitters,
+        clock=parts.clock,
+        servicer=ExchangeServicer(
+            own=config.partner,
+            submitting=parts.submit,
+            reading=parts.reader,
+            acknowledging=parts.acknowledge,
+            submitters=submitters,
+        ),
+        rejected=rejected,
+    )
+    admin = admin_listener(home=parts.opened.home, backend=administration, rejected=rejected)
+    return Servers(federation=federation, exchange=exchange if config.system else None, admin=admin)

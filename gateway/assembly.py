@@ -1,0 +1,195 @@
+"""Puts the parts of one gateway together: the only place where store, policy, use cases, carriers and workers meet.
+
+`assemble` makes everything and opens the store; nothing listens and nothing runs yet.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+import structlog
+
+from gateway.clock import SystemClock
+from gateway.config import Config
+from gateway.crypto.envelope import SealedBatch
+from gateway.crypto.keyring import Keyring
+from gateway.errors import ConfigInvalid, PartnerUnknown
+from gateway.exchange.acknowledge import AcknowledgeService
+from gateway.exchange.deliver import Courier
+from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
+from gateway.exchange.expire import ExpiryService
+from gateway.exchange.own_card import renew_card
+from gateway.exchange.own_keys import KeyHolder, OwnKeys
+from gateway.exchange.quota import Quota
+from gateway.exchange.reader import MessageReader
+from gateway.exchange.receive import ReceiveService
+from gateway.exchange.submit import SubmitService
+from gateway.installation import OpenedHome
+from gateway.model.partner import Profile
+from gateway.policy.agreements import AgreementPolicy
+from gateway.ports import Carrier, LinkIdentity, Store
+from gateway.profiles import load_profiles
+from gateway.rpc.convert import WireCodec
+from gateway.store import open_store
+from gateway.workers.coalesce import CoalescedSubmit
+from gateway.workers.links import Links
+from gateway.workers.signals import event_signals
+
+log = structlog.get_logger(__name__)
+
+
+def own_keys(keyring: Keyring, now_ms: int) -> OwnKeys:
+    """Return the keyring's keys as the use cases see them."""
+    return OwnKeys(
+        partner=keyring.partner,
+        envelope=keyring.envelope,
+        receipt=keyring.receipt,
+        open_keys=keyring.open_keys(now_ms, KEY_GRACE_MS),
+        retired=keyring.retired(now_ms, KEY_GRACE_MS),
+        key_encryption=keyring.key_encryption,
+    )
+
+
+def load_carrier(name: str) -> Carrier:
+    """Return a carrier by its entry point, so that a ministry can ship its own.
+
+    Raises:
+        ConfigInvalid: Nothing of that name is installed.
+    """
+    found = entry_points(group="concord.carriers", name=name)
+    if not found:
+        raise ConfigInvalid(f"no carrier '{name}' is installed")
+    carrier: Carrier = next(iter(found)).load()()
+    return carrier
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """One gateway's parts. `keyring` changes when keys rotate."""
+
+    opened: OpenedHome
+    config: Config
+    keyring: Keyring
+    profile: Profile
+    clock: SystemClock
+    codec: WireCodec
+    store: Store
+    directory: PartnerDirectory
+    keys: KeyHolder
+    carrier: Carrier
+    links: Links
+    submit: CoalescedSubmit
+    receive: ReceiveService
+    reader: MessageReader
+    acknowledge: AcknowledgeService
+    expiry: ExpiryService
+
+    def identity(self) -> LinkIdentity:
+        """How we show ourselves on a link now."""
+        return LinkIdentity(
+            partner=self.keyring.partner,
+            certificate_chain_pem=self.keyring.tls_certificate_pem,
+            private_key_pem=self.keyring.tls_key_pem,
+        )
+
+    async def use(self, keyring: Keyring) -> None:
+        """Use another keyring from now on: save it, then sign and store the card that follows from it."""
+        now_ms = self.clock.now_ms()
+        current = self.directory.own_card() if self._has_card() else None
+        keyring, card = renew_card(
+            keyring, self.profile, self.config.endpoints, current=current, codec=self.codec, now_ms=now_ms
+        )
+        if keyring != self.keyring:
+            # On disk before anybody sees the card: a card whose keys are lost could never be followed by another.
+            await asyncio.to_thread(self.opened.save, keyring)
+        self.keyring = keyring
+        self.keys.replace(own_keys(keyring, now_ms))
+        await self.directory.put_own(card)
+
+    def _has_card(self) -> bool:
+        try:
+            self.directory.known(self.directory.own)
+        except PartnerUnknown:
+            return False
+        return True
+
+
+async def assemble(opened: OpenedHome) -> Parts:
+    """Open the store and make every part.
+
+    Raises:
+        ConfigInvalid: Profiles or carrier cannot be used.
+        SchemaTooNew: The database was written by a newer version.
+        StoreCorrupt: The database is damaged.
+        StoreUnavailable: The database cannot be opened.
+    """
+    config, keyring = opened.config, opened.keyring
+    assert config.partners_dir is not None
+    profiles = load_profiles(config.partners_dir)
+    profile = profiles.get(config.partner)
+    if profile is None:
+        raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
+    clock = SystemClock(offset_ms=config.clock_offset_ms)
+    codec = WireCodec()
+    store = await open_store(config.store)
+    directory = PartnerDirectory(config.partner, store, codec, clock)
+    await directory.load()
+    keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
+    policy = AgreementPolicy(config.partner, profiles, config.mode)
+    carrier = load_carrier("grpc")
+    parts: Parts | None = None
+
+    def identity() -> LinkIdentity:
+        assert parts is not None
+        return parts.identity()
+
+    courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
+    links = Links(
+        directory=directory, store=store, carrier=carrier, identity=identity, courier=courier, keys=keys, clock=clock
+    )
+    limits = config.limits
+    submit = SubmitService(
+        directory=directory,
+        policy=policy,
+        store=store,
+        codec=codec,
+        clock=clock,
+        keys=keys,
+        quota=Quota(per_second=limits.submit_per_s, burst=limits.submit_burst),
+        ready=links.offer,
+        offload=_offload,
+    )
+    parts = Parts(
+        opened=opened,
+        config=config,
+        keyring=keyring,
+        profile=profile,
+        clock=clock,
+        codec=codec,
+        store=store,
+        directory=directory,
+        keys=keys,
+        carrier=carrier,
+        links=links,
+        submit=CoalescedSubmit(submit),
+        receive=ReceiveService(
+            directory=directory,
+            policy=policy,
+            store=store,
+            codec=codec,
+            clock=clock,
+            keys=keys,
+            quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
+        ),
+        reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
+        acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
+        expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+    )
+    await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
+    log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])
+    return parts
+
+
+async def _offload(call: Callable[[], SealedBatch]) -> SealedBatch:
+    return await asyncio.to_thread(call)

@@ -1,0 +1,217 @@
+"""Real servers with mutual TLS on loopback, over services that answer from memory."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import grpc
+
+from gateway.clock import SystemClock
+from gateway.crypto.certificates import create_authority, issue_gateway, issue_system, pem_to_der
+from gateway.errors import PartnerFrozen, PartnerUnknown
+from gateway.ids import PartnerId
+from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
+from gateway.ports import FrameAnswer, LinkIdentity
+from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.federation_servicer import FederationServicer
+from gateway.rpc.server import ListenerServer, federation_listener
+
+CLOCK = SystemClock()
+TH, VN, LA = PartnerId("th"), PartnerId("vn"), PartnerId("la")
+SIGNED = SignedCard(card=b"card of th", signatures=(CardSignature(KeyPurpose.IDENTITY, b"i" * 32, b"s" * 64),))
+
+
+@dataclass(frozen=True)
+class State:
+    """A state with its authority and its gateway's certificate."""
+
+    partner: PartnerId
+    authority: tuple[bytes, bytes]
+    identity: LinkIdentity
+
+    @property
+    def root(self) -> bytes:
+        return pem_to_der(self.authority[1])
+
+    def claims(self, partner: PartnerId) -> LinkIdentity:
+        """A certificate that this state's authority made in another's name."""
+        return identity_of(self.authority, partner)
+
+
+def identity_of(authority: tuple[bytes, bytes], partner: PartnerId, now_ms: int | None = None) -> LinkIdentity:
+    key, certificate = issue_gateway(authority, partner, now_ms or CLOCK.now_ms())
+    return LinkIdentity(partner=partner, certificate_chain_pem=certificate, private_key_pem=key)
+
+
+def state(partner: PartnerId) -> State:
+    authority = create_authority(partner, CLOCK.now_ms())
+    return State(partner, authority, identity_of(authority, partner))
+
+
+def system_identity(of: State, name: str) -> LinkIdentity:
+    key, certificate = issue_system(of.authority, of.partner, name, CLOCK.now_ms())
+    return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
+
+
+def card_of(of: State, *endpoints: str, roots: tuple[bytes, ...] | None = None) -> Card:
+    return Card(
+        partner=of.partner,
+        sequence=1,
+        previous_digest=b"",
+        create_ms=0,
+        names=(),
+        keys=(),
+        tls_roots=(of.root,) if roots is None else roots,
+        endpoints=endpoints,
+        desks=(),
+        time_zone="UTC",
+        languages=("en",),
+        kinds=("alert",),
+        suites=(1,),
+    )
+
+
+@dataclass
+class MemoryDirectory:
+    """Cards in memory; what changes is told as PartnerDirectory tells it."""
+
+    cards: dict[PartnerId, Card] = field(default_factory=dict)
+    frozen: set[PartnerId] = field(default_factory=set)
+    offered: list[tuple[PartnerId, SignedCard]] = field(default_factory=list)
+    callbacks: list[Callable[[PartnerId], None]] = field(default_factory=list)
+
+    def card(self, partner: PartnerId) -> Card:
+        try:
+            return self.cards[partner]
+        except KeyError:
+            raise PartnerUnknown(partner.code) from None
+
+    def usable(self, partner: PartnerId) -> Card:
+        card = self.card(partner)
+        if partner in self.frozen:
+            raise PartnerFrozen(partner.code)
+        return card
+
+    def tls_roots(self) -> dict[PartnerId, tuple[bytes, ...]]:
+        return {partner: card.tls_roots for partner, card in self.cards.items() if partner not in self.frozen}
+
+    def on_change(self, callback: Callable[[PartnerId], None]) -> None:
+        self.callbacks.append(callback)
+
+    def own_card(self) -> SignedCard:
+        return SIGNED
+
+    async def offer(self, partner: PartnerId, signed: SignedCard) -> bool:
+        self.offered.append((partner, signed))
+        return True
+
+    def change(self, partner: PartnerId, card: Card | None = None, frozen: bool = False) -> None:
+        if card is not None:
+            self.cards[partner] = card
+        (self.frozen.add if frozen else self.frozen.discard)(partner)
+        for callback in self.callbacks:
+            callback(partner)
+
+
+@dataclass
+class MemoryReceiving:
+    """Takes frames and answers that receipts were stored."""
+
+    frames: list = field(default_factory=list)
+    error: Exception | None = None
+    gate: asyncio.Event | None = None
+    running: int = 0
+    most: int = 0
+
+    async def take_in(self, partner, frame):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            # Later frames are done first: answers must be put back in order.
+            for _ in range(20 - min(frame.sequence, 19)):
+                await asyncio.sleep(0)
+        finally:
+            self.running -= 1
+        if self.error is not None:
+            raise self.error
+        self.frames.append((partner, frame))
+        return FrameAnswer(
+            sequence=frame.sequence,
+            receipts=None,
+            repeats=(),
+            deferrals=(),
+            card=None,
+            receipts_stored=bool(frame.receipts),
+        )
+
+
+@dataclass
+class Federation:
+    """th's gateway as its partners meet it."""
+
+    own: State
+    directory: MemoryDirectory
+    receiving: MemoryReceiving
+    rejected: RejectedCallers
+    listener: ListenerServer
+    heard: list[PartnerId]
+    shown: list[LinkIdentity]
+    """The certificate shown now; replace the only item to renew it."""
+    port: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def card(self) -> Card:
+        return card_of(self.own, self.endpoint)
+
+
+@contextlib.asynccontextmanager
+async def federation(own: State, *partners: State, max_stream_age_s: float | None = None) -> AsyncIterator[Federation]:
+    directory = MemoryDirectory({item.partner: card_of(item) for item in partners})
+    receiving, rejected, heard = MemoryReceiving(), RejectedCallers(CLOCK), []
+    servicer = FederationServicer(receiving=receiving, cards=directory, clock=CLOCK, heard=heard.append)
+    shown = [own.identity]
+    listener = federation_listener(
+        address="127.0.0.1:0",
+        identity=lambda: shown[0],
+        own_roots=lambda: (own.root,),
+        directory=directory,
+        clock=CLOCK,
+        servicer=servicer,
+        rejected=rejected,
+        max_stream_age_s=max_stream_age_s,
+    )
+    running = Federation(own, directory, receiving, rejected, listener, heard, shown)
+    running.port = await listener.start()
+    try:
+        yield running
+    finally:
+        await listener.stop(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has happened; it fails after two seconds."""
+    async with asyncio.timeout(2):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def channel(identity: LinkIdentity | None, root_pem: bytes, port: int, name: str = "localhost") -> grpc.aio.Channel:
+    credentials = grpc.ssl_channel_credentials(
+        root_pem,
+        identity.private_key_pem if identity else None,
+        identity.certificate_chain_pem if identity else None,
+    )
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.ssl_target_name_override", name),
+        ("grpc.enable_retries", 0),
+        ("grpc.max_send_message_length", -1),
+    ]
+    return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
