@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_S: Final = 0.02
-LOG_TAIL_LINES: Final = 15
+LOG_TAIL_LINES: Final = 25
 STOP_S: Final = 10.0
 """How long a gateway may take to finish before it is killed."""
 _PR_SET_PDEATHSIG: Final = 1
@@ -133,6 +133,8 @@ class Nation:
             for name, value in os.environ.items()
             if not name.startswith("CONCORD_") and name != "CREDENTIALS_DIRECTORY"
         }
+        # The demo's content is public; what breaks should say where.
+        environment["CONCORD_TRACEBACK"] = "1"
         command = [sys.executable, "-m", "gateway.cli", "--home", str(self.home), "--json", "up"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603
