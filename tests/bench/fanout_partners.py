@@ -48,16 +48,16 @@ class Partner(FederationServiceServicer):
         self._sender = sender
         self._opener = EnvelopeOpener(keyring.partner, keyring.open_keys(now_ms, 0), frozenset(), CODEC)
 
-    async def Link(self, request_iterator: Any, context: Any) -> AsyncIterator[pb.LinkResponse]:  # noqa: N802
+    async def Link(self, request_iterator: Any, context: Any) -> AsyncIterator[pb.LinkResponse]:
         """Answer each frame with receipts for all it carries."""
         async for request in request_iterator:
             yield self._answer(request)
 
-    async def Probe(self, request: Any, context: Any) -> pb.ProbeResponse:  # noqa: N802
+    async def Probe(self, request: Any, context: Any) -> pb.ProbeResponse:
         """Answer, so that the link opens."""
         return pb.ProbeResponse(partner=self._sender.partner.code, time_ms=CLOCK.now_ms())
 
-    async def GetCard(self, request: Any, context: Any) -> pb.GetCardResponse:  # noqa: N802
+    async def GetCard(self, request: Any, context: Any) -> pb.GetCardResponse:
         """Return the card."""
         assert self.card is not None
         return pb.GetCardResponse(card=signed_card_to_proto(self.card))

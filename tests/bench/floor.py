@@ -69,15 +69,13 @@ class SenderGateway(exchange_service_pb2_grpc.ExchangeServiceServicer):
         self._receipt_instants: list[tuple[int, int]] = []
         self._news = asyncio.Event()
 
-    async def SubmitMessage(  # noqa: N802
-        self, request: Any, context: Any
-    ) -> exchange_service_pb2.SubmitMessageResponse:
+    async def SubmitMessage(self, request: Any, context: Any) -> exchange_service_pb2.SubmitMessageResponse:
         """Answer one draft once it is on disk."""
         sealed = self._seal(request)
         await self._commit([sealed])
         return _accepted(sealed)
 
-    async def SubmitMessages(  # noqa: N802
+    async def SubmitMessages(
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[exchange_service_pb2.SubmitMessagesResponse]:
         """Answer frames of drafts in order, each once it is on disk, while later ones are being read."""
@@ -177,9 +175,7 @@ class ReceiverGateway(federation_service_pb2_grpc.FederationServiceServicer):
     def __init__(self, opener: Opener, writer: GroupWriter) -> None:
         self._opener, self._writer = opener, writer
 
-    async def Link(  # noqa: N802
-        self, request_iterator: Any, context: Any
-    ) -> AsyncIterator[federation_service_pb2.LinkResponse]:
+    async def Link(self, request_iterator: Any, context: Any) -> AsyncIterator[federation_service_pb2.LinkResponse]:
         """Answer frames in order, each once it is on disk, while later ones are being read."""
         taken: asyncio.Queue[tuple[federation_service_pb2.LinkResponse, asyncio.Future[None]] | None]
         taken = asyncio.Queue(AHEAD)

@@ -21,7 +21,8 @@ class OutboxWatch:
     """A read-only connection to a gateway's store."""
 
     def __init__(self, home: Path) -> None:
-        self._connection = sqlite3.connect(f"file:{home / 'store.db'}?mode=ro", uri=True, isolation_level=None)
+        database = next(home.rglob("store.db"))
+        self._connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
 
     def __enter__(self) -> Self:
         return self
