@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Final
 
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from gateway.errors import GatewayError, StoreCorrupt, StoreUnavailable
 
 _CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -35,3 +37,54 @@ def sqlite_failure(error: BaseException, doing: str) -> BaseException:
     if isinstance(error, MemoryError):
         return StoreUnavailable("there is no memory left")
     return RuntimeError(f"{doing} failed: {type(error).__name__}")
+
+
+_POSTGRES_CORRUPT: Final = {"XX001", "XX002"}
+_POSTGRES_UNAVAILABLE: Final = {
+    "08": "the connection to the database is lost",
+    "53": "the database has run out of disk, memory or connections",
+    "57": "the database is going down or coming up",
+    "58": "the database's disk gives errors",
+    "25": "the database is not writable",
+    "55": "the database is locked",
+    "28": "the database refuses us",
+    "3D": "there is no such database",
+}
+
+
+def postgres_state(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a driver's error; None when it has none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        state = getattr(seen, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return None
+
+
+def postgres_failure(error: BaseException, doing: str) -> BaseException:
+    """Return what an exception of a statement means to the caller; a programmer's mistake stays one."""
+    if isinstance(error, GatewayError):
+        return error
+    state = postgres_state(error)
+    if state in _POSTGRES_CORRUPT:
+        return StoreCorrupt(f"the database is damaged (SQLSTATE {state})")
+    if state is not None and state[:2] in _POSTGRES_UNAVAILABLE:
+        return StoreUnavailable(f"{_POSTGRES_UNAVAILABLE[state[:2]]} (SQLSTATE {state})")
+    if state is None and _lost(error):
+        return StoreUnavailable("the database does not answer")
+    return RuntimeError(f"{doing} failed: {type(error).__name__}, SQLSTATE {state}")
+
+
+def _lost(error: BaseException) -> bool:
+    """Tell whether an error without a state is about the connection."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError | TimeoutError | PoolTimeout):
+            return True
+        # The driver's own word for a connection that is closed under it.
+        if type(seen).__name__ in {"InterfaceError", "ConnectionDoesNotExistError", "InternalClientError"}:
+            return True
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return False

@@ -1,10 +1,11 @@
 """Which handler takes which operation or query. One that is missing here is refused, and a test compares."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import ports
 from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, views
-from gateway.store.transaction import Answer, Handler, one_by_one
+from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.CommitSubmissions: submissions.commit_submissions,
@@ -41,3 +42,15 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.FindRequest: submissions.find_request,
     ports.Partners: partners.partners,
 }
+
+
+def apply_all(tx: Transaction, operations: Sequence[ports.Operation[Any]]) -> list[Any]:
+    """Apply operations that share a commit, kind by kind; return a result or LeaseLost for each, in their order."""
+    results: list[Any] = [None] * len(operations)
+    for kind, handler in HANDLERS.items():
+        places = [place for place, operation in enumerate(operations) if type(operation) is kind]
+        if places:
+            answers = handler(tx, [operations[place] for place in places])
+            for place, answer in zip(places, answers, strict=True):
+                results[place] = answer
+    return results

@@ -37,6 +37,11 @@ from gateway.store.transaction import Session, Transaction
 
 _KEY = and_(message_key.c.message_id == sent.c.message_id, message_key.c.sender == sent.c.sender)
 
+_IS_DELIVERY = and_(
+    outbox.c.id >= sent.c.id * constant(RECIPIENTS),
+    outbox.c.id < (sent.c.id + constant(1)) * constant(RECIPIENTS),
+)
+
 _queue = (
     select(
         outbox.c.id,
@@ -187,15 +192,7 @@ _SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, message_key.c.wra
 SECRETS_OF_FIRST: Final = Statement(
     select(sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature, sent.c.header, sent.c.content_sealed)
     .add_columns(*_SECRET_COLUMNS)
-    .select_from(
-        sent.join(
-            outbox,
-            and_(
-                outbox.c.id >= sent.c.id * constant(RECIPIENTS),
-                outbox.c.id < (sent.c.id + constant(1)) * constant(RECIPIENTS),
-            ),
-        ).outerjoin(message_key, _KEY)
-    )
+    .select_from(sent.join(outbox, _IS_DELIVERY).outerjoin(message_key, _KEY))
     .where(sent.c.envelope_id == bindparam("of_envelope"), outbox.c.partner == bindparam("to_partner"))
 )
 SECRETS_OF_RESEALED: Final = Statement(
@@ -240,13 +237,7 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
 
 FIND_DELIVERY: Final = Statement(
     select(outbox.c.id, outbox.c.state, outbox.c.digest, outbox.c.resealed_id, outbox.c.thread_id, sent.c.envelope_id)
-    .join(
-        sent,
-        and_(
-            outbox.c.id >= sent.c.id * constant(RECIPIENTS),
-            outbox.c.id < (sent.c.id + constant(1)) * constant(RECIPIENTS),
-        ),
-    )
+    .select_from(sent.join(outbox, _IS_DELIVERY))
     .where(sent.c.message_id == bindparam("of_message"), outbox.c.partner == bindparam("to_partner"))
     .with_for_update(of=outbox)
 )

@@ -1,0 +1,65 @@
+"""Transactions of the shared engine: numbers from SQL sequences, events in waiting, NOTIFY with the commit."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Integer, String, bindparam, func, literal_column, select, update
+
+from gateway.ids import PartnerId
+from gateway.store.events import ADD_WAITING_EVENTS, EventColumns
+from gateway.store.statement import Insert, Statement
+from gateway.store.tables import COUNTERS, message_key
+from gateway.store.transaction import Cursor, Transaction
+
+CHANNEL: Final = "concord"
+_PAYLOAD_TOPICS: Final = 200
+"""Topics in one notification: its payload ends at 8,000 bytes."""
+
+TAKE: Final = {
+    name: Statement(
+        select(func.nextval(literal_column(f"'{name}_number'"))).select_from(
+            func.generate_series(1, bindparam("amount", type_=Integer)).alias("place")
+        )
+    )
+    for name in COUNTERS
+}
+PUT_KEYS: Final = Insert(message_key)
+ERASE_KEY: Final = Statement(
+    update(message_key)
+    .where(message_key.c.message_id == bindparam("of_message"), message_key.c.sender == bindparam("of_sender"))
+    .values(wrapped=bindparam("no_key"))
+)
+NOTIFY: Final = Statement(select(func.pg_notify(CHANNEL, bindparam("topics", type_=String))))
+
+
+class PostgresTransaction(Transaction):
+    """A transaction among those of other replicas."""
+
+    def __init__(self, cursor: Cursor, *, alone: bool) -> None:
+        super().__init__(cursor, "postgresql", alone=alone)
+
+    def take(self, counter: str, count: int) -> Sequence[int]:
+        """Return fresh numbers; others may take some in between."""
+        return sorted(row[0] for row in self.rows(TAKE[counter], amount=count)) if count else []
+
+    def add_events(self, rows: Sequence[EventColumns]) -> None:
+        """Add events that wait for their positions."""
+        if rows:
+            numbers = self.take("event", len(rows))
+            self.insert(ADD_WAITING_EVENTS, [(number, *row) for number, row in zip(numbers, rows, strict=True)])
+            self.touch("events")
+
+    def put_keys(self, rows: Sequence[tuple[bytes, str, bytes]]) -> None:
+        """Keep keys in their schema, with this very commit."""
+        self.insert(PUT_KEYS, rows)
+
+    def erase_key(self, message_id: bytes, sender: PartnerId) -> bool:
+        """Erase a key with this commit."""
+        return self.run(ERASE_KEY, of_message=message_id, of_sender=sender.code, no_key=b"") > 0
+
+    def notify(self) -> None:
+        """Tell the other replicas what is touched, once this is committed."""
+        topics = sorted(self.topics)
+        for start in range(0, len(topics), _PAYLOAD_TOPICS):
+            self.rows(NOTIFY, topics=json.dumps(topics[start : start + _PAYLOAD_TOPICS]))

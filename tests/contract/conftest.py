@@ -1,0 +1,84 @@
+"""Both engines, each with a fresh store per test; the same tests run over either."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.ports import Store
+from gateway.store import migrate, open_store
+from tests.contract.samples import Maker
+from tests.fixtures.postgres import Server, postgres_server
+
+__all__ = ["postgres_server"]
+
+
+@dataclass
+class Engine:
+    """Where stores of one test live."""
+
+    name: str
+    url: str
+    server: Server | None
+    open: Callable[[], Awaitable[Store]]
+
+
+@pytest.fixture(scope="session")
+def migrated_home(tmp_path_factory) -> Path:
+    """An empty SQLite home, to be copied."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    home = tmp_path_factory.mktemp("migrated") / "home"
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, migrate(f"sqlite://{home}")).result()
+    return home
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server) -> str:
+    """An empty PostgreSQL database, to be copied."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    url = postgres_server.create_database()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, migrate(url)).result()
+    return url.split("@/")[1].split("?")[0]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def engine(request, tmp_path, migrated_home) -> AsyncIterator[Engine]:
+    """An empty database of one engine; every store opened from it is closed at the end."""
+    opened: list[Store] = []
+    server = None
+    if request.param == "sqlite":
+        home = tmp_path / "home"
+        shutil.copytree(migrated_home, home)
+        url = f"sqlite://{home}"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.create_database(template=request.getfixturevalue("migrated_database"))
+
+    async def open_one() -> Store:
+        store = await open_store(url)
+        opened.append(store)
+        return store
+
+    yield Engine(request.param, url, server, open_one)
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def store(engine) -> Store:
+    """An open, empty store."""
+    return await engine.open()
+
+
+@pytest.fixture
+def make() -> Maker:
+    """Makes messages."""
+    return Maker()
