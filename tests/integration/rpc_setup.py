@@ -9,13 +9,17 @@ import grpc
 
 from gateway.clock import SystemClock
 from gateway.crypto.certificates import create_authority, issue_gateway, issue_system, pem_to_der
-from gateway.errors import PartnerFrozen, PartnerUnknown
-from gateway.ids import PartnerId
+from gateway.errors import NotFound, PartnerFrozen, PartnerUnknown
+from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.submit import Submitter, Validation
+from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
-from gateway.ports import FrameAnswer, LinkIdentity
+from gateway.policy.decision import Allow
+from gateway.ports import FrameAnswer, LinkIdentity, SubmissionResult, SubmissionStatus
 from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
-from gateway.rpc.server import ListenerServer, federation_listener
+from gateway.rpc.server import ListenerServer, exchange_listener, federation_listener
 
 CLOCK = SystemClock()
 TH, VN, LA = PartnerId("th"), PartnerId("vn"), PartnerId("la")
@@ -215,3 +219,102 @@ def channel(identity: LinkIdentity | None, root_pem: bytes, port: int, name: str
         ("grpc.max_send_message_length", -1),
     ]
     return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
+
+
+@dataclass
+class MemoryExchange:
+    """What the exchange servicer calls: accepts drafts and remembers them, reads what it is given."""
+
+    submissions: list = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    refuse: Callable = lambda _: None
+    """Returns the error of a submission, or None."""
+    decision: object = Allow(rule_ids=("agreement",), explanation="agreed")
+    stored: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)
+    acknowledged: list = field(default_factory=list)
+    watching: int = 0
+
+    async def submit(self, submissions):
+        self.batches.append(len(submissions))
+        await asyncio.sleep(0)
+        answers = []
+        for item in submissions:
+            error = self.refuse(item)
+            if error is None:
+                self.submissions.append(item)
+            answers.append(
+                error
+                or SubmissionResult(
+                    SubmissionStatus.NEW, MessageId(item.request_id), ThreadId(b"t" * 16), b"c" * 32, 1000, 2000
+                )
+            )
+        return answers
+
+    async def validate(self, submitter, draft):
+        return Validation(
+            decision=self.decision, body_bytes=len(draft.body_bytes), recipients=draft.recipients, expire_ms=2000
+        )
+
+    async def get(self, sender, message_id):
+        try:
+            return OpenedMessage(*self.stored[sender, message_id])
+        except KeyError:
+            raise NotFound("no such message") from None
+
+    async def list(self, sent, page_size, page_token):
+        rows = [stored.row for stored, _ in self.stored.values() if sent is None or stored.row.sent is sent]
+        return tuple(rows), f"after {page_size} {page_token}"
+
+    async def watch(self, since_cursor):
+        self.watching += 1
+        try:
+            yield tuple(self.events), f"{since_cursor}+{len(self.events)}"
+            await asyncio.Event().wait()
+        finally:
+            self.watching -= 1
+
+    async def acknowledge(self, sender, message_id, outcome):
+        self.acknowledged.append((sender, message_id, outcome))
+        return 3000
+
+
+@dataclass
+class Exchange:
+    """th's gateway as its own systems meet it."""
+
+    memory: MemoryExchange
+    rejected: RejectedCallers
+    listener: ListenerServer
+    port: int = 0
+
+
+EARLY_WARNING = Submitter(
+    principal="system/early-warning", authorities=frozenset({AuthorityId("th/early-warning"), AuthorityId("th/police")})
+)
+HOTLINE = Submitter(principal="system/hotline", authorities=frozenset({AuthorityId("th/hotline")}))
+
+
+@contextlib.asynccontextmanager
+async def exchange(own: State, max_stream_age_s: float | None = None) -> AsyncIterator[Exchange]:
+    submitters = {item.principal: item for item in (EARLY_WARNING, HOTLINE)}
+    memory, rejected = MemoryExchange(), RejectedCallers(CLOCK)
+    listener = exchange_listener(
+        address="127.0.0.1:0",
+        own=own.partner,
+        identity=lambda: own.identity,
+        own_roots=lambda: (own.root,),
+        submitters=submitters,
+        clock=CLOCK,
+        servicer=ExchangeServicer(
+            own=own.partner, submitting=memory, reading=memory, acknowledging=memory, submitters=submitters
+        ),
+        rejected=rejected,
+        max_stream_age_s=max_stream_age_s,
+    )
+    running = Exchange(memory, rejected, listener)
+    running.port = await listener.start()
+    try:
+        yield running
+    finally:
+        await listener.stop(0)

@@ -1,0 +1,88 @@
+import pytest
+
+from gateway.rpc import methods
+from gateway.rpc.admin_servicer import AdminServicer
+from gateway.rpc.callers import RejectedCallers, SocketAuthenticator
+from gateway.rpc.exchange_servicer import ExchangeServicer
+from gateway.rpc.federation_servicer import FederationServicer
+from gateway.rpc.guard import Guard, handler_name
+from gateway.rpc.health import HealthServicer, ReflectionServicer
+from gateway.rpc.methods import METHODS, CallerKind, Listener, methods_of, row_of, services, services_on
+
+SERVICERS = {
+    "ExchangeService": ExchangeServicer,
+    "FederationService": FederationServicer,
+    "AdminService": AdminServicer,
+    "Health": HealthServicer,
+    "ServerReflection": ReflectionServicer,
+}
+
+
+def test_every_method_has_a_row_and_every_row_a_method():
+    assert {method.full_name for service in services() for method in methods_of(service)} == set(METHODS)
+
+
+def test_every_service_is_on_one_listener():
+    assert sorted(item.full_name for listener in Listener for item in services_on(listener)) == sorted(
+        item.full_name for item in services()
+    )
+
+
+def test_every_method_offered_is_implemented_and_no_other():
+    for service in services():
+        servicer = SERVICERS.get(service.name)
+        for method in methods_of(service):
+            has = hasattr(servicer, handler_name(method.name)) if servicer else False
+            assert has is row_of(method).offered, method.full_name
+
+
+def test_each_listener_is_for_one_kind_of_caller():
+    expected = {
+        Listener.FEDERATION: CallerKind.PARTNER,
+        Listener.EXCHANGE: CallerKind.SYSTEM,
+        Listener.ADMIN: CallerKind.OPERATOR,
+    }
+    for row in METHODS.values():
+        assert row.callers == {expected[row.listener]}
+
+
+def test_every_stream_has_an_age_and_every_unary_call_none():
+    for service in services():
+        for method in methods_of(service):
+            streams = method.client_streaming or method.server_streaming
+            assert (row_of(method).max_age_s is not None) is bool(streams), method.full_name
+
+
+def test_the_services_not_built_yet_are_not_offered():
+    assert {name for name, row in METHODS.items() if not row.offered} == {
+        "concord.v1.ApprovalService.ListApprovals",
+        "concord.v1.AuditService.GetHead",
+    }
+
+
+def guard(listener: Listener) -> Guard:
+    return Guard(listener, SocketAuthenticator(), RejectedCallers(None))
+
+
+def test_a_method_without_a_row_keeps_the_gateway_from_starting(monkeypatch):
+    monkeypatch.delitem(methods.METHODS, "concord.v1.AdminService.GetStatus")
+    with pytest.raises(LookupError, match="GetStatus"):
+        services_on(Listener.ADMIN)
+
+
+def test_a_service_on_the_wrong_listener_keeps_the_gateway_from_starting():
+    (admin,) = services_on(Listener.ADMIN)
+    with pytest.raises(LookupError, match="not for the federation listener"):
+        guard(Listener.FEDERATION).handlers(admin, AdminServicer(None))
+
+
+def test_a_servicer_that_lacks_a_method_keeps_the_gateway_from_starting():
+    (admin,) = services_on(Listener.ADMIN)
+    with pytest.raises(LookupError, match="nothing implements"):
+        guard(Listener.ADMIN).handlers(admin, object())
+
+
+def test_names_of_functions_follow_from_names_of_methods():
+    assert handler_name("SubmitMessage") == "submit_message"
+    assert handler_name("Link") == "link"
+    assert handler_name("ServerReflectionInfo") == "server_reflection_info"
