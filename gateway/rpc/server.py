@@ -214,18 +214,14 @@ class Servers:
         Raises:
             ConfigInvalid: An address cannot be bound; what had started is stopped again.
         """
-        started: list[ListenerServer] = []
-        ports: list[int] = []
         try:
-            for listener in (self._federation, self._exchange, self._admin):
-                if listener is not None:
-                    ports.append(await listener.start())
-                    started.append(listener)
+            federation = await self._federation.start()
+            exchange = await self._exchange.start() if self._exchange is not None else None
+            await self._admin.start()
         except BaseException:
-            for listener in started:
-                await listener.stop(0)
+            await self.stop(0)
             raise
-        return BoundPorts(federation=ports[0], exchange=ports[1] if self._exchange is not None else None)
+        return BoundPorts(federation=federation, exchange=exchange)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Stop all; the socket last, so that an operator can watch."""

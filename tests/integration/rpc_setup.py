@@ -175,14 +175,16 @@ class Federation:
         return card_of(self.own, self.endpoint)
 
 
-@contextlib.asynccontextmanager
-async def federation(own: State, *partners: State, max_stream_age_s: float | None = None) -> AsyncIterator[Federation]:
+def new_federation(
+    own: State, *partners: State, max_stream_age_s: float | None = None, address: str = "127.0.0.1:0"
+) -> Federation:
+    """Not started yet."""
     directory = MemoryDirectory({item.partner: card_of(item) for item in partners})
     receiving, rejected, heard = MemoryReceiving(), RejectedCallers(CLOCK), []
     servicer = FederationServicer(receiving=receiving, cards=directory, clock=CLOCK, heard=heard.append)
     shown = [own.identity]
     listener = federation_listener(
-        address="127.0.0.1:0",
+        address=address,
         identity=lambda: shown[0],
         own_roots=lambda: (own.root,),
         directory=directory,
@@ -191,12 +193,17 @@ async def federation(own: State, *partners: State, max_stream_age_s: float | Non
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
     )
-    running = Federation(own, directory, receiving, rejected, listener, heard, shown)
-    running.port = await listener.start()
+    return Federation(own, directory, receiving, rejected, listener, heard, shown)
+
+
+@contextlib.asynccontextmanager
+async def federation(own: State, *partners: State, max_stream_age_s: float | None = None) -> AsyncIterator[Federation]:
+    running = new_federation(own, *partners, max_stream_age_s=max_stream_age_s)
+    running.port = await running.listener.start()
     try:
         yield running
     finally:
-        await listener.stop(0)
+        await running.listener.stop(0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -295,8 +302,8 @@ EARLY_WARNING = Submitter(
 HOTLINE = Submitter(principal="system/hotline", authorities=frozenset({AuthorityId("th/hotline")}))
 
 
-@contextlib.asynccontextmanager
-async def exchange(own: State, max_stream_age_s: float | None = None) -> AsyncIterator[Exchange]:
+def new_exchange(own: State, max_stream_age_s: float | None = None) -> Exchange:
+    """Not started yet."""
     submitters = {item.principal: item for item in (EARLY_WARNING, HOTLINE)}
     memory, rejected = MemoryExchange(), RejectedCallers(CLOCK)
     listener = exchange_listener(
@@ -312,9 +319,14 @@ async def exchange(own: State, max_stream_age_s: float | None = None) -> AsyncIt
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
     )
-    running = Exchange(memory, rejected, listener)
-    running.port = await listener.start()
+    return Exchange(memory, rejected, listener)
+
+
+@contextlib.asynccontextmanager
+async def exchange(own: State, max_stream_age_s: float | None = None) -> AsyncIterator[Exchange]:
+    running = new_exchange(own, max_stream_age_s)
+    running.port = await running.listener.start()
     try:
         yield running
     finally:
-        await listener.stop(0)
+        await running.listener.stop(0)
