@@ -5,7 +5,9 @@ from pathlib import Path
 
 from tests.rules.tree import ROOT, files, text
 
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
+INLINE = r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)"
+REFERENCE = r"^\[[^\]]+\]: +(\S+)"
+LINK = re.compile(f"{INLINE}|{REFERENCE}", re.MULTILINE)
 
 
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
@@ -58,5 +60,6 @@ def test_every_decision_is_listed():
 
 def test_link_checker_reads_links_and_leaves_code_alone():
     assert LINK.search("see [trust](trust.md)").group(1) == "trust.md"
+    assert LINK.search("see [trust][t]\n\n[t]: trust.md").group(2) == "trust.md"
     assert not LINK.search(without_code("`[a](b.md)`\n```\n[c](d.md)\n```\n"))
     assert anchors("# A b, c!\n```\n# not\n```\n") == {"a-b-c"}
