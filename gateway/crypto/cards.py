@@ -21,7 +21,7 @@ from typing import Final
 from gateway.crypto import framing
 from gateway.crypto.codec import CardCodec
 from gateway.crypto.keys import SEAL_KEY_BYTES, VERIFY_KEY_BYTES, SealKey, SignKey, VerifyKey, key_id
-from gateway.errors import CardRejected, EnvelopeRejected, FieldInvalid, MessageMalformed
+from gateway.errors import CardRejected, EnvelopeRejected, FieldInvalid, Rejected
 from gateway.model.partner import Card, CardKey, CardSignature, KeyPurpose, SignedCard
 
 MAX_CARD_BYTES: Final = 65_536
@@ -120,7 +120,7 @@ def verify_first_card(signed: SignedCard, codec: CardCodec) -> VerifiedCard:
         raise CardRejected("the card is empty or too large")
     try:
         card = codec.decode_card(signed.card)
-    except (MessageMalformed, FieldInvalid) as error:
+    except Rejected as error:
         raise CardRejected(f"the card cannot be read: {error.text}") from None
     identity = _check_keys(card)
     signers = _verify_signatures(signed)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.crypto import at_rest
 from gateway.crypto.at_rest import (
     new_message_key,
     open_content,
@@ -94,3 +95,12 @@ def test_a_message_sealed_again_keeps_its_commitment():
     assert again.header.content_commitment == first.header.content_commitment
     assert again.header.key_commitment != first.header.key_commitment
     assert again.envelope_id != first.envelope_id
+
+
+def test_what_was_sealed_in_another_form_is_damage():
+    key = new_message_key()
+    for plaintext in (bytes(35), bytes(32) + b"\x00\x00\x00\x05" + bytes(4)):
+        with pytest.raises(StoreCorrupt):
+            open_content(key, at_rest._seal(key, plaintext, at_rest._CONTENT))
+    with pytest.raises(StoreCorrupt):
+        unwrap_message_key(KEK, at_rest._seal(KEK, bytes(31), at_rest._key_context(b"th1")), b"th1")

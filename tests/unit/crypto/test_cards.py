@@ -276,6 +276,8 @@ def test_fingerprints_are_compared_but_for_spaces_and_dashes():
     ):
         assert not same_fingerprint(text, wrong)
         assert not same_fingerprint(wrong, text)
+    misread = digits[:-1] + str((int(digits[-1]) + 1) % 10)
+    assert not same_fingerprint(misread, misread), "a wrong check digit is a misreading, even twice"
     assert not same_fingerprint("", "")
     assert not same_fingerprint("x" * 40, "x" * 40)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from gateway.clock import to_datetime
 from gateway.crypto import certificates
@@ -19,7 +19,8 @@ from gateway.crypto.certificates import (
     verify_gateway_chain,
     verify_system_chain,
 )
-from gateway.errors import CallerUnknown, FieldInvalid
+from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid
+from gateway.model.partner import gateway_name
 from tests.unit.crypto.parties import HOUR, LA, NOW, TH
 
 DAY = 24 * HOUR
@@ -141,11 +142,23 @@ def test_a_gateways_names_are_addresses_or_dns_names():
     names = (
         x509.load_pem_x509_certificate(GATEWAY).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     )
-    assert names.get_values_for_type(x509.DNSName) == ["localhost", "th.example"]
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "th.example", gateway_name(TH)]
     assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
     with pytest.raises(FieldInvalid):
         issue_gateway(AUTHORITY, TH, NOW, ("ประเทศไทย",))
 
 
-def test_limits_name_their_source():
+def test_an_authority_with_another_kind_of_key_is_refused():
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(ConfigInvalid):
+        issue_gateway((key, AUTHORITY[1]), TH, NOW)
+
+
+def test_the_der_form_is_the_same_certificate():
+    assert pem_to_der(der_to_pem(ROOTS[0])) == ROOTS[0]
+
+
+def test_a_leaf_lives_no_longer_than_the_web_allows():
     assert certificates.LEAF_DAYS <= 398

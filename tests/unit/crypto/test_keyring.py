@@ -148,6 +148,10 @@ def test_a_new_tls_certificate_comes_from_the_same_authority():
     assert verify_gateway_chain(ring.tls_certificate_pem, [], roots, NOW + DAY) == TH
 
 
+def test_a_keyring_without_recovery_key_lists_none():
+    assert KeyPurpose.RECOVERY not in {key.purpose for key in replace(RING, recovery_public=None).card_keys()}
+
+
 def test_a_keyring_survives_its_bytes():
     ring = publish(RING.rotate_identity(NOW + DAY).rotate_seal(NOW + DAY, revoke=True))[0]
     assert Keyring.from_bytes(ring.to_bytes()) == ring

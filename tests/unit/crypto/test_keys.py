@@ -154,3 +154,10 @@ def test_public_keys_are_values():
     assert VerifyKey(verify.public) == verify
     assert len({verify, VerifyKey(verify.public)}) == 1
     assert verify != key
+
+
+def test_public_keys_are_shown_by_their_id():
+    key = OpenKey.generate().seal_key
+    verify = SignKey.generate().verify_key
+    assert repr(key) == f"SealKey({key.id.hex()})"
+    assert repr(verify) == f"VerifyKey({verify.id.hex()})"

@@ -272,6 +272,22 @@ def test_a_previous_digest_is_empty_or_whole(previous):
         open_(forged(record={"previous_digest": previous}))
 
 
+def test_lengths_are_checked_whatever_the_codec_lets_through():
+    class Loose(type(CODEC)):
+        def decode_record(self, data):
+            return replace(super().decode_record(data), **self.changes)
+
+    codec = Loose()
+    opener = EnvelopeOpener(VN, {RECIPIENT.open_key.id: RECIPIENT.open_key}, (), codec)
+    envelope = forged()
+    codec.changes = {"previous_digest": bytes(31)}
+    with pytest.raises(FieldInvalid):
+        open_(envelope, opener)
+    for size in (0, 15, 47, 49):
+        codec.changes = {"wrapped_key": bytes(size)}
+        assert step(envelope, opener=opener) == "wrapped key"
+
+
 def test_clock_and_lifetime():
     def opened(create_ms, expire_ms, now_ms=NOW):
         batch = seal(SENDER, [RECIPIENT], [item(create_ms=create_ms, expire_ms=expire_ms)])
