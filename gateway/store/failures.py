@@ -1,4 +1,4 @@
-"""Drivers' errors in our words. No driver exception leaves the store, and none of their texts, which may hold values."""
+"""Drivers' errors in our words. No driver exception leaves the store, and none of their texts: they can hold values."""
 
 import sqlite3
 from typing import Final

@@ -44,6 +44,22 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
 }
 
 
+GROUP_OPERATIONS: Final = 256
+GROUP_BYTES: Final = 1 << 20
+"""Some 600 messages of 1 kB, which take 30 ms to write: longer would make others wait."""
+_ROW_BYTES: Final = 700
+"""What a row costs beside its content, nearly."""
+
+
+def weigh(operation: ports.Operation[Any]) -> int:
+    """Return nearly how many bytes an operation writes, to bound a group."""
+    if isinstance(operation, ports.CommitSubmissions | ports.CommitReceived):
+        return sum(len(message.content_sealed) + _ROW_BYTES for message in operation.messages)
+    if isinstance(operation, ports.CommitReceipts):
+        return len(operation.receipts) * _ROW_BYTES
+    return _ROW_BYTES
+
+
 def apply_all(tx: Transaction, operations: Sequence[ports.Operation[Any]]) -> list[Any]:
     """Apply operations that share a commit, kind by kind; return a result or LeaseLost for each, in their order."""
     results: list[Any] = [None] * len(operations)

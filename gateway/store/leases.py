@@ -43,9 +43,7 @@ def take_lease(tx: Transaction, operation: TakeLease) -> int | None:
     """Take or keep a lease."""
     partner = operation.partner.code
     tx.insert(ADD_LEASE, [(partner, "", 0, 0)])
-    row = tx.row(LOCK_LEASE, of_partner=partner)
-    assert row is not None, "a lease row that was just made"
-    holder, epoch, until_ms = row
+    ((holder, epoch, until_ms),) = tx.rows(LOCK_LEASE, of_partner=partner)
     if holder != operation.holder:
         if holder and until_ms > operation.now_ms:
             return None

@@ -43,7 +43,7 @@ def upgrade(connection: Connection, room: Room, version_schema: str | None = Non
     if set(current) == set(scripts.get_heads()):
         return
     with EnvironmentContext(config, scripts) as environment:
-        environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs("head", revision))
+        environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs("head", revision))  # noqa: SLF001
         environment.run_migrations()
 
 

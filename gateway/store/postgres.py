@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from gateway.errors import ConfigInvalid, StoreCorrupt, StoreUnavailable
 from gateway.ports import Operation, Query
 from gateway.store.failures import postgres_failure, postgres_state
-from gateway.store.handlers import ANSWERS, HANDLERS, apply_all
+from gateway.store.handlers import ANSWERS, GROUP_BYTES, GROUP_OPERATIONS, HANDLERS, apply_all, weigh
 from gateway.store.migrate import upgrade
 from gateway.store.postgres_transaction import CHANNEL, PostgresTransaction
 from gateway.store.tables import KEY_SCHEMA
@@ -33,7 +33,6 @@ from gateway.store.wakes import Wakes
 
 T = TypeVar("T")
 
-_GROUP_OPERATIONS: Final = 256
 _READERS: Final = 6
 _TRIES: Final = 8
 """How often an operation looks again after another replica came first, before the caller is told to."""
@@ -128,9 +127,15 @@ class PostgresStore:
     async def _run(self) -> None:
         stopping = False
         while not stopping:
-            group = [await self._queue.get()]
-            while group[-1] is not None and len(group) < _GROUP_OPERATIONS and not self._queue.empty():
-                group.append(self._queue.get_nowait())
+            item = await self._queue.get()
+            group = [item]
+            size_bytes = 0
+            while item is not None and not self._queue.empty():
+                size_bytes += weigh(item[0])
+                if len(group) >= GROUP_OPERATIONS or size_bytes >= GROUP_BYTES:
+                    break
+                item = self._queue.get_nowait()
+                group.append(item)
             stopping = group[-1] is None
             operations = [item for item in group if item is not None]
             if operations:
@@ -297,7 +302,7 @@ async def _migrate(engine: AsyncEngine) -> None:
             await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {KEY_SCHEMA}"))
             await connection.run_sync(upgrade, "keys", KEY_SCHEMA)
             await connection.run_sync(upgrade, "main")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - no driver error leaves the store
         raise postgres_failure(error, "migration") from None
 
 

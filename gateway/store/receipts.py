@@ -58,12 +58,7 @@ class _Climb:
         for partner, item in receipts:
             row = self._deliveries.get((partner, item.receipt.envelope_digest))
             # What would end the waiting of a row that waits cannot be there yet.
-            if (
-                row is not None
-                and (WAITING, item.receipt.outcome) not in _NEXT
-                or row is not None
-                and row[3] != WAITING
-            ):
+            if row is not None and (row[3] != WAITING or (WAITING, item.receipt.outcome) not in _NEXT):
                 unsure.append(row[2] * RUNGS + item.receipt.outcome)
         self._stored = {row[0] for row in tx.look_up(STORED_RUNGS, unsure)}
         self._rungs: list[tuple[Any, ...]] = []
@@ -101,9 +96,9 @@ class _Climb:
         return len(self._ended)
 
 
-def commit_receipts(tx: Transaction, operations: Sequence[CommitReceipts]) -> list[None | LeaseLost]:
+def commit_receipts(tx: Transaction, operations: Sequence[CommitReceipts]) -> list[LeaseLost | None]:
     """Store verified receipts."""
-    results: list[None | LeaseLost] = []
+    results: list[LeaseLost | None] = []
     held: set[tuple[str, int]] = set()
     for operation in operations:
         lost = None

@@ -136,7 +136,7 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
             # Behind a message that is itself held the order of the thread would break as well.
             held = bool(previous) and states.get((sender, thread, previous), HELD) == HELD
             states[sender, thread, message.digest] = HELD if held else SHOWN
-            rows.append(_received_row(number, sender, message, held, now_ms))
+            rows.append(_received_row(number, sender, message, states[sender, thread, message.digest], now_ms))
             keys.append((message_id, sender, message.wrapped_message_key))
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
@@ -193,7 +193,7 @@ def free_held(tx: Transaction, operation: FreeHeld) -> int:
     return len(rows) + _free_successors(tx, [(row[1], row[3], row[4]) for row in rows], operation.now_ms)
 
 
-def _received_row(number: int, sender: str, message: ReceivedMessage, held: bool, now_ms: int) -> tuple[object, ...]:
+def _received_row(number: int, sender: str, message: ReceivedMessage, state: int, now_ms: int) -> tuple[object, ...]:
     header = message.header
     issuer, key_id, receipt, receipt_path, receipt_signature = pack_proof(message.proof)
     record_path, batch_path = pack_path(message.record_path), pack_path(message.batch_path)
@@ -204,7 +204,7 @@ def _received_row(number: int, sender: str, message: ReceivedMessage, held: bool
         int(header.kind),
         int(header.mode),
         int(header.urgency),
-        HELD if held else SHOWN,
+        state,
         0,
         header.thread_id.raw,
         header.create_ms,

@@ -6,7 +6,7 @@ checksum, and a row that does not match is never handed out.
 
 import struct
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from gateway.errors import StoreCorrupt
@@ -42,11 +42,9 @@ def pack_proof(proof: ReceiptProof) -> ProofColumns:
     return proof.issuer.code, proof.signing_key_id, proof.receipt, pack_path(proof.path), proof.signature
 
 
-def unpack_proof(columns: Iterable[object]) -> ReceiptProof:
+def unpack_proof(columns: Iterable[Any]) -> ReceiptProof:
     """Return the receipt."""
     issuer, signing_key_id, receipt, path, signature = columns
-    assert isinstance(issuer, str) and isinstance(signing_key_id, bytes) and isinstance(receipt, bytes)
-    assert isinstance(path, bytes) and isinstance(signature, bytes)
     return ReceiptProof(
         issuer=PartnerId(issuer),
         signing_key_id=signing_key_id,

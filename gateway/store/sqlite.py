@@ -11,47 +11,29 @@ Rules:
 """
 
 import asyncio
-import fcntl
+import contextlib
 import os
 import queue
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
-
-from sqlalchemy import create_engine, event
-from sqlalchemy.pool import NullPool
 
 from gateway.errors import StoreCorrupt, StoreUnavailable
 from gateway.ports import Operation, Query
 from gateway.store.failures import sqlite_failure
-from gateway.store.handlers import ANSWERS, HANDLERS, apply_all
-from gateway.store.migrate import upgrade
-from gateway.store.sqlite_transaction import KeyStore, SqliteTransaction, load_counters
-from gateway.store.tables import KEY_SCHEMA
+from gateway.store.handlers import ANSWERS, HANDLERS
+from gateway.store.sqlite_home import STORE_FILE, attach_keys, connect, lock_home, migrate_files
+from gateway.store.sqlite_writer import CommitPoint, Done, Waiting, Writer
 from gateway.store.transaction import Session
 from gateway.store.wakes import Wakes
 
 T = TypeVar("T")
 
-_GROUP_OPERATIONS: Final = 256
-_LINGER_S: Final = 0.001
-_BUSY_GROUP: Final = 8
-"""A group this large says that more is on its way: waiting a little longer saves a commit."""
-_CHECKPOINT_PAGES: Final = 4000
-"""16 MB of WAL: a checkpoint of so much takes some 30 ms here, and comes once in some thousand messages."""
-_IDLE_CHECKPOINT_S: Final = 0.25
 _READERS: Final = 3
-_WRITER_CACHE_KIB: Final = 32 * 1024
-_READER_CACHE_KIB: Final = 4 * 1024
-
-_Waiting = tuple[Operation[Any], "asyncio.Future[Any]"]
-CommitPoint = Callable[[str], None]
-"""Called with keys-before, keys-after, main-before, main-after around the two commits of a group."""
+_CACHE_KIB: Final = 4 * 1024
 
 
 class SqliteStore:
@@ -62,13 +44,13 @@ class SqliteStore:
         self._lock = lock
         self._loop = asyncio.get_running_loop()
         self._wakes = Wakes()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._corrupt: StoreCorrupt | None = None
         self._closed = False
         self._readers: list[sqlite3.Connection] = []
         self._local = threading.local()
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read", initializer=self._open_reader)
-        self._writer = _Writer(home, self._queue, self._finish, at_commit_point)
+        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._writer = Writer(home, self._queue, self._finish, at_commit_point)
         self._thread = threading.Thread(target=self._writer.run, name="store-write", daemon=True)
 
     def start(self) -> None:
@@ -100,10 +82,11 @@ class SqliteStore:
         if answer is None:
             raise RuntimeError(f"the store has no answer for {type(query).__name__}")
         try:
-            return await self._loop.run_in_executor(self._pool, self._answer, answer, query)
+            result: T = await self._loop.run_in_executor(self._pool, self._answer, answer, query)
         except StoreCorrupt as error:
             self._corrupt = error
             raise
+        return result
 
     def subscribe(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call wake after a commit that touched the topic; see Store.subscribe."""
@@ -121,239 +104,47 @@ class SqliteStore:
             connection.close()
         os.close(self._lock)
 
-    def _open_reader(self) -> None:
-        try:
-            connection = _connect(self._home / "store.db", "ro")
+    def _reader(self) -> sqlite3.Connection:
+        """Return this thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self._home / STORE_FILE, "ro")
             self._readers.append(connection)
-            _attach_keys(connection, self._home, "ro")
+            attach_keys(connection, self._home, "ro")
             connection.execute("PRAGMA query_only=ON")
-            connection.execute(f"PRAGMA cache_size=-{_READER_CACHE_KIB}")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             self._local.connection = connection
-        except sqlite3.Error as error:
-            self._local.failure = sqlite_failure(error, "opening a reader")
+        return connection
 
-    def _answer(self, answer: Callable[[Session, Any], Any], query: Query[T]) -> T:
-        failure = getattr(self._local, "failure", None)
-        if failure is not None:
-            raise failure
-        cursor: sqlite3.Cursor = self._local.connection.cursor()
+    def _answer(self, answer: Callable[[Session, Any], Any], query: Query[Any]) -> Any:
         try:
-            # One snapshot for all statements of an answer. The store's is taken before the keys', which are
-            # committed first, so that no message is seen without its key.
-            cursor.execute("BEGIN")
-            try:
-                result: T = answer(Session(cursor, "sqlite"), query)
-            finally:
-                cursor.execute("ROLLBACK")
-            return result
-        except Exception as error:
+            with contextlib.closing(self._reader().cursor()) as cursor:
+                # One snapshot for all statements of an answer. The store's is taken before the keys', which are
+                # committed first, so that no message is seen without its key.
+                cursor.execute("BEGIN")
+                try:
+                    return answer(Session(cursor, "sqlite"), query)
+                finally:
+                    cursor.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - no driver error leaves the store
             raise sqlite_failure(error, type(query).__name__) from None
-        finally:
-            cursor.close()
 
-    def _finish(self, done: Sequence[tuple["asyncio.Future[Any]", Any]], topics: Iterable[str]) -> None:
+    def _finish(self, done: Done, topics: Iterable[str]) -> None:
         """Hand results back: called in the writer thread, once a group."""
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is closed; what is committed stays committed
             self._loop.call_soon_threadsafe(self._deliver, done, topics)
-        except RuntimeError:
-            pass  # the loop is closed; what is committed stays committed
 
-    def _deliver(self, done: Sequence[tuple["asyncio.Future[Any]", Any]], topics: Iterable[str]) -> None:
+    def _deliver(self, done: Done, topics: Iterable[str]) -> None:
         for future, result in done:
             if isinstance(result, StoreCorrupt):
                 self._corrupt = result
-            if future.cancelled():
+            if future.done():  # cancelled
                 continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
         self._wakes.wake(topics)
-
-
-class _Writer:
-    """The thread that writes."""
-
-    def __init__(
-        self,
-        home: Path,
-        waiting: "queue.SimpleQueue[_Waiting | None]",
-        finish: Callable[[Sequence[tuple["asyncio.Future[Any]", Any]], Iterable[str]], None],
-        at_commit_point: CommitPoint | None,
-    ) -> None:
-        self._queue = waiting
-        self._finish = finish
-        self._point = at_commit_point or (lambda _: None)
-        self._main = _connect(home / "store.db", "rw")
-        _tune(self._main, "main")
-        self._main.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        self._cursor = self._main.cursor()
-        # Attached, so that statements name the keys as on the other engine; in a connection of its own, because
-        # a commit over two files is not atomic and the order of the two must be ours.
-        keys = _connect(Path(":memory:"), "rw")
-        _attach_keys(keys, home, "rw")
-        _tune(keys, KEY_SCHEMA)
-        keys.execute(f"PRAGMA {KEY_SCHEMA}.secure_delete=ON")
-        keys.execute(f"PRAGMA {KEY_SCHEMA}.wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        self._keys = KeyStore(keys)
-        self._counters = load_counters(self._main)
-        self._corrupt: StoreCorrupt | None = None
-        self._unchecked = False
-
-    def run(self) -> None:
-        """Write until told to stop."""
-        last_size = 0
-        stopping = False
-        while not stopping:
-            group = self._next_group(last_size)
-            if group and group[-1] is None:
-                stopping = True
-            operations = [item for item in group if item is not None]
-            last_size = len(operations)
-            if operations:
-                self._write(operations)
-        self._keys.close()
-        self._cursor.close()
-        self._main.close()
-
-    def _next_group(self, last_size: int) -> list[_Waiting | None]:
-        try:
-            first = self._queue.get(timeout=_IDLE_CHECKPOINT_S if self._unchecked else None)
-        except queue.Empty:
-            self._checkpoint()
-            return []
-        group = [first]
-        lingered = last_size < _BUSY_GROUP
-        while group[-1] is not None and len(group) < _GROUP_OPERATIONS:
-            try:
-                group.append(self._queue.get_nowait())
-            except queue.Empty:
-                if lingered:
-                    break
-                lingered = True
-                time.sleep(_LINGER_S)
-        return group
-
-    def _write(self, group: Sequence[_Waiting]) -> None:
-        if self._corrupt is not None:
-            self._finish([(future, StoreCorrupt(self._corrupt.text)) for _, future in group], ())
-            return
-        try:
-            results, topics = self._commit([operation for operation, _ in group], alone=len(group) == 1)
-        except Exception as error:
-            failure = sqlite_failure(error, "a group of operations")
-            if len(group) == 1 and not isinstance(error, sqlite3.IntegrityError):
-                failure = sqlite_failure(error, type(group[0][0]).__name__)
-            elif not isinstance(failure, StoreUnavailable | StoreCorrupt):
-                self._write_alone(group)
-                return
-            self._note(failure)
-            self._finish([(future, failure) for _, future in group], ())
-            return
-        self._unchecked = True
-        self._finish([(future, result) for (_, future), result in zip(group, results, strict=True)], topics)
-
-    def _write_alone(self, group: Sequence[_Waiting]) -> None:
-        for operation, future in group:
-            try:
-                results, topics = self._commit([operation], alone=True)
-            except Exception as error:
-                failure = sqlite_failure(error, type(operation).__name__)
-                self._note(failure)
-                self._finish([(future, failure)], ())
-            else:
-                self._finish([(future, results[0])], topics)
-
-    def _note(self, failure: BaseException) -> None:
-        if isinstance(failure, StoreCorrupt):
-            self._corrupt = failure
-
-    def _commit(self, operations: Sequence[Operation[Any]], *, alone: bool) -> tuple[list[Any], set[str]]:
-        """Apply and commit; raise with nothing written."""
-        counters = dict(self._counters)
-        tx = SqliteTransaction(self._cursor, counters, self._keys, alone=alone)
-        try:
-            self._cursor.execute("BEGIN IMMEDIATE")
-            results = apply_all(tx, operations)
-            if tx.keys or tx.erased:
-                self._point("keys-before")
-                self._keys.write(tx.keys, tx.erased)
-                self._point("keys-after")
-            self._point("main-before")
-            self._cursor.execute("COMMIT")
-            self._point("main-after")
-        except BaseException:
-            if self._main.in_transaction:
-                self._main.rollback()
-            raise
-        self._counters = counters
-        return results, tx.topics
-
-    def _checkpoint(self) -> None:
-        """Move the WAL into the database while nobody waits, so that under load it seldom must be."""
-        self._unchecked = False
-        try:
-            self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self._keys.checkpoint("PASSIVE")
-        except sqlite3.Error as error:
-            # Nothing is lost: the WAL stays. Damage is remembered; a full disk shows itself at the next write.
-            self._note(sqlite_failure(error, "a checkpoint"))
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    memory = str(path) == ":memory:"
-    target = ":memory:" if memory else f"file:{quote(str(path))}?mode={mode}"
-    connection = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
-    connection.execute("PRAGMA busy_timeout=5000")
-    connection.execute("PRAGMA cell_size_check=ON")
-    connection.execute("PRAGMA trusted_schema=OFF")
-    # Sorting must not leave content in temporary files.
-    connection.execute("PRAGMA temp_store=MEMORY")
-    return connection
-
-
-def _tune(connection: sqlite3.Connection, schema: str) -> None:
-    connection.execute(f"PRAGMA {schema}.journal_mode=WAL")
-    connection.execute(f"PRAGMA {schema}.synchronous=FULL")
-    connection.execute(f"PRAGMA {schema}.cache_size=-{_WRITER_CACHE_KIB}")
-
-
-def _attach_keys(connection: sqlite3.Connection, home: Path, mode: str) -> None:
-    connection.execute(f"ATTACH ? AS {KEY_SCHEMA}", (f"file:{quote(str(home / 'keys.db'))}?mode={mode}",))
-
-
-def _lock_home(home: Path) -> int:
-    """Return the descriptor of the home's lock.
-
-    Raises:
-        StoreUnavailable: Another process has the home.
-    """
-    descriptor = os.open(home / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StoreUnavailable(f"another process uses the store in {home}") from None
-    return descriptor
-
-
-def _migrate_file(path: Path, room: Any) -> None:
-    # Made here so that nobody else can read it from the first byte on.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def _own_transactions(connection: Any, _: object) -> None:
-        # The driver's own transactions leave DDL outside; ours take it in.
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    with engine.begin() as connection:
-        upgrade(connection, room)
-    engine.dispose()
 
 
 def migrate_sqlite(home: Path) -> None:
@@ -364,23 +155,11 @@ def migrate_sqlite(home: Path) -> None:
         StoreCorrupt: The files are damaged or no databases.
         SchemaTooNew: A newer version wrote it.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    lock = _lock_home(home)
+    lock = lock_home(home)
     try:
-        _migrate_files(home)
+        migrate_files(home)
     finally:
         os.close(lock)
-
-
-def _migrate_files(home: Path) -> None:
-    from sqlalchemy.exc import DBAPIError
-
-    try:
-        _migrate_file(home / "keys.db", "keys")
-        _migrate_file(home / "store.db", "main")
-    except DBAPIError as error:
-        cause = error.orig if error.orig is not None else error
-        raise sqlite_failure(cause, "migration") from None
 
 
 async def open_sqlite(home: Path, *, at_commit_point: CommitPoint | None = None) -> SqliteStore:
@@ -391,15 +170,13 @@ async def open_sqlite(home: Path, *, at_commit_point: CommitPoint | None = None)
         StoreCorrupt: The files are damaged or no databases.
         SchemaTooNew: A newer version wrote it.
     """
-
-    home.mkdir(parents=True, exist_ok=True)
-    lock = _lock_home(home)
+    lock = await asyncio.to_thread(lock_home, home)
     try:
-        await asyncio.to_thread(_migrate_files, home)
+        await asyncio.to_thread(migrate_files, home)
         try:
             store = SqliteStore(home, lock, at_commit_point)
         except sqlite3.Error as error:
-            raise sqlite_failure(error, "opening the store") from error
+            raise sqlite_failure(error, "opening the store") from None
     except BaseException:
         os.close(lock)
         raise

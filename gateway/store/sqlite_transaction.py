@@ -1,5 +1,6 @@
 """Transactions of the embedded engine: numbers from memory, keys to their own file."""
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from typing import Final
@@ -32,7 +33,7 @@ def load_counters(connection: sqlite3.Connection) -> dict[str, int]:
 
 def _highest(connection: sqlite3.Connection, table: str, column: str, where: str = "") -> int:
     # Names of our own tables, not input.
-    row = connection.execute(f'SELECT max("{column}") FROM "{table}"{where}').fetchone()
+    row = connection.execute(f'SELECT max("{column}") FROM "{table}"{where}').fetchone()  # noqa: S608
     return int(row[0] or 0)
 
 
@@ -73,7 +74,7 @@ class KeyStore:
                 self._cursor.execute(*ERASE_KEY.bind("sqlite", values))
             self._cursor.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()
             raise
         if erased:

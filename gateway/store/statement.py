@@ -8,10 +8,11 @@ many keys are looked up in one statement, padded by repeating the last.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Table, bindparam, literal_column
+from sqlalchemy import Table, bindparam, literal_column, tuple_
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as PostgresDialect
-from sqlalchemy.dialects.sqlite.pysqlite import dialect as SqliteDialect
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, ColumnElement
 from sqlalchemy.sql.schema import Column
@@ -19,8 +20,8 @@ from sqlalchemy.sql.schema import Column
 Engine = Literal["sqlite", "postgresql"]
 
 _DIALECTS: Final[dict[Engine, DefaultDialect]] = {
-    "sqlite": SqliteDialect(paramstyle="qmark"),
-    "postgresql": PostgresDialect(),
+    "sqlite": SQLiteDialect_pysqlite(paramstyle="qmark"),
+    "postgresql": PGDialect_asyncpg(),  # type: ignore[no-untyped-call]
 }
 
 SLOTS: Final = (1, 4, 16, 64, 256)
@@ -102,8 +103,6 @@ class Lookup:
         columns = range(len(self._columns))
         if len(columns) == 1:
             return compile_statement(self._build([slot(0, place) for place in range(size)]), engine)
-        from sqlalchemy import tuple_
-
         keys = [tuple_(*(slot(column, place) for column in columns)) for place in range(size)]
         return compile_statement(self._build(keys), engine)
 
@@ -139,9 +138,9 @@ class Insert:
             {column: bindparam(name, type_=column.type) for column, name in zip(self._table.columns, line, strict=True)}
             for line in names
         ]
-        # Both engines write ON CONFLICT the same way; the PostgreSQL construct compiles for both only by its own
-        # dialect, so each takes its own.
-        insert = _insert(engine)(self._table).values(rows)
+        # Both write ON CONFLICT the same way, but each dialect compiles only its own construct.
+        construct: Any = sqlite_insert if engine == "sqlite" else postgresql_insert
+        insert = construct(self._table).values(rows)
         if self._skip_known:
             insert = insert.on_conflict_do_nothing()
         elif self._replace:
@@ -152,11 +151,3 @@ class Insert:
         if compiled.names != tuple(name for line in names for name in line):
             raise RuntimeError(f"parameters of {self._table.name} are out of order")
         return compiled.sql
-
-
-def _insert(engine: Engine) -> Any:
-    if engine == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        return sqlite_insert
-    return postgresql_insert

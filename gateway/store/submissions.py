@@ -143,8 +143,16 @@ def _store(tx: Transaction, messages: Sequence[SealedMessage], encapsulations: d
     rows = []
     for number, message in zip(ids, messages, strict=True):
         for place_id, row in _numbered(number, message):
-            length = len(encapsulations.get(row.encapsulation_digest, b""))
-            rows.append(_outbox_row(number, place_id, sequences[place_id], length, message, row))
+            rows.append(
+                _outbox_row(
+                    message,
+                    row,
+                    sent_id=number,
+                    place_id=place_id,
+                    sequence=sequences[place_id],
+                    encapsulation_bytes=len(encapsulations.get(row.encapsulation_digest, b"")),
+                )
+            )
             tx.touch_outbox(row.partner.code)
     tx.insert(ADD_OUTBOX, rows)
     tx.put_keys([(m.message_id.raw, sender_of(m), m.wrapped_message_key) for m in messages])
@@ -220,13 +228,13 @@ def _sent_row(number: int, message: SealedMessage) -> tuple[object, ...]:
 
 
 def _outbox_row(
-    number: int, place_id: int, sequence: int, encapsulation_bytes: int, message: SealedMessage, row: OutboxRow
+    message: SealedMessage, row: OutboxRow, *, sent_id: int, place_id: int, sequence: int, encapsulation_bytes: int
 ) -> tuple[object, ...]:
     path = pack_path(row.record_path)
     size = len(message.header) + len(message.content_sealed) + len(row.record_sealed) + encapsulation_bytes
     return (
         place_id,
-        number,
+        sent_id,
         None,
         row.partner.code,
         WAITING,

@@ -124,17 +124,23 @@ def find_message(session: Session, query: FindMessage) -> StoredMessage | None:
             return None
         check, digest, record_path, batch_path, signature, header, content, key = row[12:]
         check_row("message", check, digest, record_path, batch_path, signature, header, content)
-        return _stored(_message_row(row, sent=False), header, digest, content, key, ())
+        return _stored(_message_row(row, sent=False), header, digest, content, key)
     row = session.row(FIND_SENT, **values)
     if row is None:
         return None
     number, check, digest, batch_path, signature, header, content, key = row[11:]
     check_row("message", check, digest, batch_path, signature, header, content)
-    return _stored(_message_row(row, sent=True), header, digest, content, key, _deliveries(session, number))
+    return _stored(_message_row(row, sent=True), header, digest, content, key, deliveries=_deliveries(session, number))
 
 
 def _stored(
-    row: MessageRow, header: bytes, digest: bytes, content: bytes, key: bytes | None, deliveries: tuple[Delivery, ...]
+    row: MessageRow,
+    header: bytes,
+    digest: bytes,
+    content: bytes,
+    key: bytes | None,
+    *,
+    deliveries: tuple[Delivery, ...] = (),
 ) -> StoredMessage:
     if key is None:
         raise StoreCorrupt("a message has lost its key; the key store and the store are not of one time")

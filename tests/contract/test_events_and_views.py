@@ -97,8 +97,8 @@ async def test_positions_are_dense_and_never_appear_below_one_already_seen(engin
 
     async def follow():
         while not done.is_set() or await reader.read(EventRange()) != (1, len(seen)):
-            for event in await reader.read(EventsSince(position=seen[-1] if seen else 0, max_rows=9)):
-                seen.append(event.position)
+            found = await reader.read(EventsSince(position=seen[-1] if seen else 0, max_rows=9))
+            seen.extend(event.position for event in found)
             await asyncio.sleep(0)
 
     numbering, following = asyncio.create_task(number()), asyncio.create_task(follow())
