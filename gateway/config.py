@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -114,9 +115,10 @@ def _checked(check: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+# NoDecode: a variable holds the id itself, not JSON.
 _AsText = PlainSerializer(str, return_type=str)
-Partner = Annotated[PartnerId, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
-Authority = Annotated[AuthorityId, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
+Partner = Annotated[PartnerId, NoDecode, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
+Authority = Annotated[AuthorityId, NoDecode, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
 ModeName = Annotated[
     Mode,
     BeforeValidator(_parsed(parse_mode, Mode)),
@@ -297,6 +299,12 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> tuple[str, ...
             and not name.startswith("CONCORD_TEST_")
         )
     )
+
+
+def setting_variables(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the environment variables that override settings."""
+    known = {f"CONCORD_{name.upper()}" for name in Config.model_fields}
+    return tuple(sorted(name for name in environ if name.split("__", 1)[0] in known))
 
 
 def effective(config: Config) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """concord demo: three gateways on this machine exchange a real alert, and everything is verified."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -15,9 +16,10 @@ import typer
 from gateway.cli import delivery
 from gateway.cli.call import Call, command
 from gateway.cli.demo_gateways import Deadline, Nation, incomplete, stop_all
-from gateway.cli.failure import ExitCode, Failure, usage
+from gateway.cli.failure import ExitCode, Failure, failure_of, usage
 from gateway.cli.output import Output, visible
 from gateway.cli.views import id_text
+from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from concord.v1.exchange_service_pb2 import MessageView
@@ -50,8 +52,13 @@ def register(application: typer.Typer) -> None:
         Everything is on loopback and marked EXERCISE. Stays up to be tried out until Ctrl-C; with --once it ends and
         the exit code is 0 only if all was verified.
         """
+        from gateway.config import setting_variables
+
+        for name in setting_variables():
+            # Meant for another gateway; here it would hit all three alike.
+            del os.environ[name]
         # A polite kill must clean up too.
-        signal.signal(signal.SIGTERM, _interrupt)
+        before = signal.signal(signal.SIGTERM, _interrupt)
         temporary = directory is None
         place = Path(tempfile.mkdtemp(prefix="concord-demo-")) if directory is None else directory
         scenario = Scenario(call.output, place)
@@ -66,11 +73,13 @@ def register(application: typer.Typer) -> None:
             return ExitCode.REFUSED if once else None
         except BaseException as error:
             tell_logs(call.output, scenario.nations)
-            if once and isinstance(error, Failure):
-                summarise(call.output, {**scenario.summary(), "ok": False, "error": error.as_json()})
+            failure = failure_of(error) if isinstance(error, GatewayError) else error
+            if once and isinstance(failure, Failure):
+                summarise(call.output, {**scenario.summary(), "ok": False, "error": failure.as_json()})
             raise
         finally:
             stop_all(scenario.nations)
+            signal.signal(signal.SIGTERM, before)
             if temporary:
                 shutil.rmtree(place, ignore_errors=True)
         return None

@@ -123,8 +123,13 @@ def test_missing_file_is_refused_and_says_how_to_make_one(tmp_path):
 
 def test_environment_wins_over_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("CONCORD_LISTEN__EXCHANGE", "127.0.0.1:9")
+    monkeypatch.setenv("CONCORD_PARTNER", "la")
+    monkeypatch.setenv("CONCORD_MODE", "test")
+    monkeypatch.setenv("CONCORD_DEFAULT_AUTHORITY", "la/mfa")
     config = load_config(write(tmp_path, MINIMAL + '[listen]\nexchange = "127.0.0.1:8"\nfederation = "127.0.0.1:7"\n'))
     assert (config.listen.exchange, config.listen.federation) == ("127.0.0.1:9", "127.0.0.1:7")
+    assert (config.partner, config.mode) == (PartnerId("la"), Mode.TEST)
+    assert config.default_authority == AuthorityId("la/mfa")
 
 
 def test_wrong_variable_is_named(tmp_path, monkeypatch):
