@@ -26,6 +26,7 @@ from gateway.model.text import LocalizedText, TextOrigin
 from gateway.rpc.convert.field import set_time, time_from_proto
 
 # Look-ups, and lists rather than generators below, save a third of the time on the hot way.
+_TYPE: Final[dict[int, AlertType]] = {item.value: item for item in AlertType}
 _URGENCY: Final[dict[int, AlertUrgency]] = {item.value: item for item in AlertUrgency}
 _SEVERITY: Final[dict[int, AlertSeverity]] = {item.value: item for item in AlertSeverity}
 _CERTAINTY: Final[dict[int, AlertCertainty]] = {item.value: item for item in AlertCertainty}
@@ -212,7 +213,7 @@ def alert_from_proto(alert: pb.Alert, parent: str) -> Alert:
         identifier=alert.identifier,
         source_sender=alert.source_sender,
         sent_time=_source_time_from_proto(alert.sent_time, f"{parent}.sent_time"),
-        alert_type=AlertType(alert.alert_type),
+        alert_type=_TYPE[alert.alert_type],
         scope=alert.scope,
         source=alert.source,
         restriction=alert.restriction,

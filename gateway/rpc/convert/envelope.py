@@ -107,7 +107,7 @@ def decode_header(data: bytes) -> Header:
         FieldInvalid: A field breaks a rule.
     """
     message = parse_exactly(pb.Header, data, "header", MAX_HEADER_BYTES)
-    reply = sized(message.in_reply_to, 16, "header.in_reply_to")
+    reply, replaced, commitment = message.in_reply_to, message.supersedes_id, message.supersedes_commitment
     return Header(
         suite=message.suite,
         envelope_id=EnvelopeId(message.envelope_id),
@@ -116,8 +116,8 @@ def decode_header(data: bytes) -> Header:
         signing_key_id=message.signing_key_id,
         kind=_KINDS[message.kind],
         thread_id=ThreadId(message.thread_id),
-        in_reply_to=MessageId(reply) if reply else None,
-        supersedes=supersedes_from_proto(message.supersedes_id, message.supersedes_commitment, "header."),
+        in_reply_to=MessageId(sized(reply, 16, "header.in_reply_to")) if reply else None,
+        supersedes=supersedes_from_proto(replaced, commitment, "header.") if replaced or commitment else None,
         mode=_MODES[message.mode],
         urgency=_URGENCIES[message.urgency],
         create_ms=time_from_proto(message.create_time, "header.create_time"),
