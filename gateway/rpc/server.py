@@ -60,8 +60,9 @@ class ListenerServer:
         self.guard = guard
         self._bind = bind
         self._on_stop = on_stop
-        self._server = grpc.aio.server(options=list(_OPTIONS))
-        self._server.add_generic_rpc_handlers([guard.handlers(item, by) for item, by in services.items()])
+        self._handlers = [guard.handlers(item, by) for item, by in services.items()]
+        # Made when it starts: a server of gRPC's that never runs cannot be disposed of quietly.
+        self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:
         """Listen and return the port bound (0 for the socket).
@@ -69,12 +70,16 @@ class ListenerServer:
         Raises:
             ConfigInvalid: The address cannot be bound.
         """
+        self._server = grpc.aio.server(options=list(_OPTIONS))
+        self._server.add_generic_rpc_handlers(self._handlers)
         port = self._bind(self._server)
         await self._server.start()
         return port
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, end streams cleanly, and cut off after the grace what is still running."""
+        if self._server is None:
+            return
         self._on_stop()
         self.guard.end_streams()
         await self._server.stop(grace_s)

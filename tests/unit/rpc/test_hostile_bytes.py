@@ -6,12 +6,12 @@ from google.protobuf.message import DecodeError
 
 from gateway.errors import FieldInvalid, MessageMalformed, MessageTooLarge
 from gateway.model.rules import check_body
-from gateway.ports import OutgoingFrame
+from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
 from gateway.rpc.convert import draft_from_proto
-from gateway.rpc.convert.envelope import answer_from_proto, frame_from_proto, frame_to_proto
+from gateway.rpc.convert.envelope import answer_from_proto, answer_to_proto, frame_from_proto, frame_to_proto
 from gateway.rpc.convert.field import check_rules
 from gateway.rpc.convert.message import draft_to_proto
-from tests.unit.rpc.test_convert import BATCH, BODY, CARD, CODEC, HEADER, PING, RECEIPT, RECORD, draft, envelope
+from tests.unit.rpc.test_convert import BATCH, BODY, CARD, CODEC, HEADER, PING, RECEIPT, RECORD, SIGNED, draft, envelope
 
 REFUSED = (FieldInvalid, MessageMalformed, MessageTooLarge, DecodeError)
 """DecodeError where it is the guard that parses."""
@@ -59,6 +59,16 @@ def decode_answer(data: bytes) -> None:
 
 
 FRAME = frame_to_proto(OutgoingFrame(sequence=1, envelopes=(envelope(b"1" * 1168),), receipts=(BATCH,)))
+ANSWER = answer_to_proto(
+    FrameAnswer(
+        sequence=1,
+        receipts=BATCH,
+        repeats=(),
+        deferrals=(Deferral(index=1, reason="KEY_RETIRED"),),
+        card=SIGNED,
+        receipts_stored=True,
+    )
+)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +82,7 @@ FRAME = frame_to_proto(OutgoingFrame(sequence=1, envelopes=(envelope(b"1" * 1168
         (decode_body, CODEC.encode_body(PING)),
         (decode_draft, draft_to_proto(draft()).SerializeToString()),
         (decode_frame, FRAME.SerializeToString()),
-        (decode_answer, FRAME.SerializeToString()),
+        (decode_answer, ANSWER.SerializeToString()),
     ],
     ids=["header", "record", "receipt", "card", "alert", "ping", "draft", "frame", "answer"],
 )
