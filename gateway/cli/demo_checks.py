@@ -53,7 +53,9 @@ def run_checks(
     digests = {receipt.envelope_digest for receipt in receipts.values()}
     languages = [{info.language.split("-")[0] for info in view.body.alert.infos} for view in seen.values()]
     return {
-        "receipts_verified": set(receipts) == set(seen) and all(r.outcome in stored for r in receipts.values()),
+        "receipts_verified": bool(receipts)
+        and set(receipts) == set(seen)
+        and all(r.outcome in stored for r in receipts.values()),
         # One sealing served both, so both must speak of one digest.
         "receipts_name_one_envelope": len(digests) == 1,
         "bodies_identical": bool(seen)

@@ -8,7 +8,7 @@ import typer
 from gateway.cli.call import Call, command
 from gateway.cli.failure import usage
 from gateway.cli.output import visible
-from gateway.cli.views import URGENCIES, id_text, instant, message_data, word
+from gateway.cli.views import URGENCIES, id_text, message_data, moment, word
 
 if TYPE_CHECKING:
     from concord.v1.exchange_service_pb2 import MessageView
@@ -72,7 +72,7 @@ def show_list(call: Call, limit: int, language: str) -> None:
             view.sender,
             word(URGENCIES, view.urgency),
             "" if view.mode == 1 else word(("", "", "EXERCISE", "TEST"), view.mode),
-            instant(view, "create_time") or "",
+            moment(view, "create_time"),
             view.state + (" (gap before it)" if view.gap else ""),
             headline(view, language),
         ]
@@ -140,8 +140,8 @@ def describe(call: Call, view: "MessageView", language: str) -> None:
         ("from", f"{view.sender}   for {view.body.authority}"),
         ("mode", word(("", "ACTUAL", "EXERCISE", "TEST"), view.mode)),
         ("urgency", word(URGENCIES, view.urgency)),
-        ("created", instant(view, "create_time") or ""),
-        ("expires", instant(view, "expire_time") or ""),
+        ("created", moment(view, "create_time")),
+        ("expires", moment(view, "expire_time")),
         ("state", view.state + (" (the message before it is missing)" if view.gap else "")),
     ]
     if view.body.HasField("alert"):

@@ -72,7 +72,8 @@ def register(application: typer.Typer) -> None:
         else:
             passphrase = passphrases.obtain(passphrase_file, twice=True)
         try:
-            created = create_home(call.home, plan, passphrase, SystemClock().now_ms())
+            with call.output.progress("making keys and locking the keyring", None):
+                created = create_home(call.home, plan, passphrase, SystemClock().now_ms())
         except BaseException as error:
             if generate_passphrase_file:
                 generate_passphrase_file.unlink(missing_ok=True)

@@ -83,7 +83,12 @@ class Output:
         for row in listed:
             table.add_row(*(Text(cell) for cell in row))
         console = self._console(self.stdout)
-        console.print(table)
+        with console.capture() as captured:
+            console.print(table)
+        # Padding to the width of the terminal would wrap when the window gets narrower, and litter files.
+        lines = [line.rstrip() for line in captured.get().splitlines()]
+        self.stdout.write("\n".join(line for line in lines if line) + "\n")
+        self.stdout.flush()
 
     def note(self, line: str) -> None:
         """Say something about the work on stderr."""

@@ -8,7 +8,7 @@ import typer
 from gateway.cli.call import Call, command, is_interactive
 from gateway.cli.card_file import MAX_FILE_BYTES, format_card_file, parse_card_file
 from gateway.cli.failure import ExitCode, Failure, failure_of, usage
-from gateway.cli.views import instant
+from gateway.cli.views import instant, moment
 
 if TYPE_CHECKING:
     from concord.v1.admin_service_pb2 import PartnerView
@@ -75,8 +75,8 @@ def register(application: typer.Typer) -> None:
                 "FROZEN" if view.frozen else view.link_state.replace("_", " "),
                 view.endpoint,
                 "yes" if view.agreement else "NO",
-                instant(view, "last_success_time") or "never",
-                instant(view, "seal_key_end_time") or "",
+                moment(view, "last_success_time") or "never",
+                moment(view, "seal_key_end_time"),
             ]
             for view in partners
         ]
@@ -125,6 +125,7 @@ def register(application: typer.Typer) -> None:
         word = "resumed" if thaw else "frozen"
         call.output.text(f"Exchange with '{partner}' is {word}.")
         if not thaw:
+            call.output.text("What waits for it is kept; new messages to it are refused.")
             call.output.text(f"Resume with: concord partner freeze {partner} --thaw --home {call.home}")
 
     @command(group, "test")

@@ -11,7 +11,7 @@ from gateway.cli import delivery
 from gateway.cli.call import Call, command
 from gateway.cli.failure import ExitCode, Failure, exit_code_of, failure_of, usage
 from gateway.cli.output import visible
-from gateway.cli.views import delivery_data, id_text, instant, instant_ms
+from gateway.cli.views import delivery_data, id_text, instant, instant_ms, moment
 
 if TYPE_CHECKING:
     from concord.v1.exchange_service_pb2 import SubmitMessageResponse, ValidateMessageResponse
@@ -290,7 +290,7 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
             ("urgency", draft.urgency.name),
             ("purpose", f"{draft.body.handling.purpose}   TLP:{draft.body.handling.tlp.name}"),
             ("basis", ", ".join(basis) or "none stated"),
-            ("expires", data["expire_time"] or ""),
+            ("expires", moment(validation, "expire_time")),
         ]
     )
     call.output.text("Nothing was sent.")

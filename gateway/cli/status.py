@@ -3,7 +3,7 @@
 import typer
 
 from gateway.cli.call import Call, command
-from gateway.cli.views import instant
+from gateway.cli.views import instant, moment
 
 
 def register(application: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def register(application: typer.Typer) -> None:
             [
                 ("partner", f"{answer.partner}   mode {answer.mode.upper()}"),
                 ("version", answer.version),
-                ("up since", instant(answer, "start_time") or "?"),
+                ("up since", moment(answer, "start_time")),
                 ("federation", answer.federation_endpoint),
                 ("exchange", answer.exchange_endpoint),
                 ("store", answer.store),

@@ -4,7 +4,7 @@ import base64
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from gateway.clock import to_datetime
+from gateway.clock import format_utc, to_datetime
 
 if TYPE_CHECKING:
     from concord.v1.alert_pb2 import Alert
@@ -31,6 +31,12 @@ def instant(message: "Message", field: str) -> str | None:
     """Return a timestamp field as text, or None when absent."""
     value = instant_ms(message, field)
     return None if value is None else to_datetime(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(message: "Message", field: str) -> str:
+    """Return a timestamp field as people read it, or nothing when absent."""
+    value = instant_ms(message, field)
+    return "" if value is None else format_utc(value)
 
 
 def instant_ms(message: "Message", field: str) -> int | None:

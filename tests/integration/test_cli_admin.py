@@ -1,4 +1,4 @@
-# ruff: noqa: N802 gRPC fixes the names of methods
+
 """The command line against an AdminService on a real Unix socket: what is asked, what is printed, which exit code."""
 
 import base64

@@ -120,23 +120,31 @@ def test_proposed_commands_work_as_they_stand(running, capsys):
         assert capsys.readouterr().out
 
 
-def test_frozen_partner_gets_nothing_and_everything_once_thawed(running):
-    example = str(demo_command.example_file())
+def test_frozen_partner_is_sent_nothing_until_it_is_thawed(running):
+    wanted = ("send", "alert", str(demo_command.example_file()), "--to", "la", "--wait")
     assert running.concord("cn", "partner", "freeze", "la")[0] == 0
-    code, (answer,) = running.concord("cn", "send", "alert", example, "--to", "la")
-    if code == 0:
-        known = answer["message_id"]
-        _, queues = running.concord("cn", "outbox")
-        (queue,) = [queue for queue in queues if queue["partner"] == "la"]
-        assert (queue["waiting"], queue["link_state"]) == (1, "frozen")
-        assert queue["turn"] == "us"
-        assert running.concord("cn", "partner", "freeze", "la", "--thaw")[0] == 0
-        by = time.monotonic() + 20
-        while known not in {item["message_id"] for item in running.concord("la", "inbox")[1]}:
-            assert time.monotonic() < by, "the alert did not arrive after the thaw"
-    else:
-        assert answer["error"]["reason"] == "PARTNER_FROZEN"
-        assert running.concord("cn", "partner", "freeze", "la", "--thaw")[0] == 0
+    code, (answer,) = running.concord("cn", *wanted)
+    assert (code, answer["error"]["reason"]) == (3, "PARTNER_FROZEN")
+    (queue,) = [queue for queue in running.concord("cn", "outbox")[1] if queue["partner"] == "la"]
+    assert queue["link_state"] == "frozen"
+    assert running.concord("cn", "partner", "freeze", "la", "--thaw")[0] == 0
+    code, (answer,) = running.concord("cn", *wanted)
+    assert (code, answer["complete"]) == (0, True)
+
+
+def test_link_is_proved_up_to_a_sealed_ping_and_its_receipt(running):
+    code, (answer,) = running.concord("th", "partner", "test", "la")
+    assert (code, answer["passed"]) == (0, True)
+    assert "ping" in answer["steps"][-1]["name"]
+    code, (answer,) = running.concord("th", "partner", "test", "vn")
+    assert (code, answer["error"]["reason"]) == (3, "PARTNER_UNKNOWN")
+
+
+def test_rotated_key_is_taken_over_by_partners_without_new_pairing(running):
+    assert running.concord("la", "partner", "rotate", "seal")[0] == 0
+    wanted = ("send", "alert", str(demo_command.example_file()), "--to", "la", "--wait")
+    code, (answer,) = running.concord("cn", *wanted)
+    assert (code, answer["complete"]) == (0, True)
 
 
 def test_partner_without_agreement_or_card_is_refused_with_the_reason(running):

@@ -35,6 +35,17 @@ def made(tmp_path_factory):
     return create_home(home, PLAN, PASSPHRASE, NOW)
 
 
+@pytest.fixture(scope="module")
+def opened(made):
+    return open_home(made.home, PASSPHRASE)
+
+
+@pytest.fixture
+def unlocked(opened, monkeypatch):
+    """Replace only the slow unlocking."""
+    monkeypatch.setattr(Keyring, "unlock", lambda data, passphrase: opened.keyring)
+
+
 @pytest.fixture
 def home(made, tmp_path):
     return Path(shutil.copytree(made.home, tmp_path / "th"))
@@ -73,8 +84,7 @@ def test_certificates_name_gateway_and_system_under_the_home_s_own_authority(mad
     assert verify_system_chain(system, [], roots, NOW) == (PartnerId("th"), "early-warning")
 
 
-def test_home_opens_with_its_passphrase(made):
-    opened = open_home(made.home, PASSPHRASE)
+def test_home_opens_with_its_passphrase(made, opened):
     assert opened.config.partner == opened.keyring.partner == PartnerId("th")
     assert opened.config.mode is Mode.EXERCISE
     assert opened.config.endpoints == ("gateway.example:7443",)
@@ -108,7 +118,7 @@ def test_home_without_keyring_was_never_finished(home):
     assert "never finished" in caught.value.text
 
 
-def test_keyring_of_another_partner_is_refused(home):
+def test_keyring_of_another_partner_is_refused(home, unlocked):
     settings = home / "concord.toml"
     settings.write_text('partner = "la"\nmode = "exercise"\n')
     with pytest.raises(ConfigInvalid) as caught:
@@ -124,7 +134,7 @@ def test_keyring_that_others_can_read_is_refused(home, mode):
     assert f"{mode:04o}" in caught.value.text
 
 
-def test_saved_keyring_replaces_the_file_whole(home, monkeypatch):
+def test_saved_keyring_replaces_the_file_whole(home, unlocked, monkeypatch):
     opened = open_home(home, PASSPHRASE)
     monkeypatch.setattr(Keyring, "lock", lambda self, passphrase: b"other" if passphrase == PASSPHRASE else b"wrong")
     opened.save(opened.keyring)
