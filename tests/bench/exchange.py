@@ -87,9 +87,10 @@ class Exchange:
 
     def latencies_ms(self, count: int, pause_s: float = 0.02) -> list[float]:
         """Return, one message at a time, milliseconds from submit to committed receipt."""
+        last_id = self._watch.last_id()
         self._client.ask("prepare", count=count, recipients=[RECEIVER])
         self._client.tell("paced", pause_s=pause_s)
-        committed = self._watch.emptied(count, TIMEOUT_S)
+        committed = self._watch.each_received(last_id, count, TIMEOUT_S)
         submitted = self._client.answer()["submitted_ns"]
         return [(end - start) / 1e6 for start, end in zip(submitted, committed, strict=True)]
 

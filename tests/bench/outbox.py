@@ -48,26 +48,22 @@ class OutboxWatch:
         """Return the highest id of a row so far; 0 when there is none."""
         return int(self._connection.execute("select coalesce(max(id), 0) from outbox").fetchone()[0])
 
-    def emptied(self, times: int, timeout_s: float) -> list[int]:
-        """Return the instants at which the outbox, having had something waiting, became empty, so many times.
+    def each_received(self, after_id: int, count: int, timeout_s: float) -> list[int]:
+        """Return the instants at which the first, second, ... of so many rows after an id got their receipt.
 
         Raises:
-            TimeoutError: It did not happen as often in that time.
+            TimeoutError: Fewer did in that time.
         """
         instants: list[int] = []
-        version, before = -1, False
+        version = -1
         end_ns = now_ns() + int(timeout_s * 1e9)
-        while len(instants) < times:
-            seen_ns = now_ns()
-            if seen_ns > end_ns:
-                raise TimeoutError(f"the outbox became empty {len(instants)} times, not {times}, in {timeout_s} s")
+        while len(instants) < count:
+            if now_ns() > end_ns:
+                raise TimeoutError(f"{len(instants)} of {count} messages were received in {timeout_s} s")
             now_version = self._connection.execute("pragma data_version").fetchone()[0]
             if now_version != version:
                 version = now_version
-                waits = self.waiting()
-                if before and not waits:
-                    instants.append(now_ns())
-                before = waits
+                instants += [now_ns()] * (self.received(after_id) - len(instants))
             time.sleep(LOOK_S)
         return instants
 
