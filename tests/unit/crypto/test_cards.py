@@ -176,7 +176,9 @@ def test_a_card_signed_by_the_recovery_key_beats_a_thiefs_of_equal_number():
     thief = follow(card(2, FIRST.digest, identity=THIEF), THIEF, IDENTITY)
     back = recovered(card(2, FIRST.digest, identity=OTHER), current=thief)
     assert back.recovery_signed
-    refused(recovered, card(2, FIRST.digest, identity=SignKey.generate()), current=back)
+    third = SignKey.generate()
+    refused(recovered, card(2, FIRST.digest, identity=third), identity=third, current=back)
+    assert recovered(card(3, back.digest, identity=third), identity=third, current=back).card.sequence == 3
     refused(follow, card(2, FIRST.digest, identity=THIEF), THIEF, IDENTITY, current=back)
     refused(follow, card(3, back.digest, identity=THIEF), THIEF, IDENTITY, current=back)
 
@@ -186,6 +188,11 @@ def test_recovery_needs_the_recovery_key_that_the_card_before_names():
     without = verify_first_card(signed(card(recovery=None)), CODEC)
     refused(recovered, card(2, without.digest, identity=OTHER), current=without)
     refused(recovered, card(2, FIRST.digest, identity=OTHER), identity=IDENTITY)
+
+
+def test_a_thief_cannot_dress_a_card_as_recovered():
+    # Accepted, it would count as recovery-signed, and the true recovery card of equal number would come too late.
+    refused(recovered, card(2, FIRST.digest), recovery=THIEF, identity=IDENTITY)
 
 
 def test_recovery_does_not_roll_back():
