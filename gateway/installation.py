@@ -10,11 +10,10 @@ The keyring is written last: a home without it was never finished, and opening i
 takes back all it made, so that nobody continues with half of the files.
 """
 
-import base64
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -34,20 +33,15 @@ from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, FieldInvalid, StateConflict
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Kind, Mode
+from gateway.passphrases import check_new_passphrase
+from gateway.private_files import read_private, sync_directory, write_private
 from gateway.profiles import load_profiles
 
 KEYRING_FILE: Final = "keyring.age"
 CERTIFICATES: Final = "certs"
-CREDENTIAL: Final = "concord-passphrase"
-"""Name of the systemd credential (LoadCredential=concord-passphrase:PATH)."""
-MIN_PASSPHRASE: Final = 12
-"""Characters. scrypt slows guessing down a thousandfold, which is worth two characters, not ten."""
-MAX_PASSPHRASE_BYTES: Final = 1024
 MAX_KEYRING_BYTES: Final = 16 << 20
 MAX_SOCKET_PATH: Final = 107
 """sun_path of Linux has 108 bytes with its end; the socket is <home>/admin.sock."""
-_GENERATED_BYTES: Final = 24
-"""192 random bits: as many as an attacker who guesses could not try."""
 _WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 compared with, never listened on
 
 
@@ -172,7 +166,7 @@ def create_home(home: Path, plan: Plan, passphrase: str, now_ms: int) -> Created
         keyring_file = home / KEYRING_FILE
         made.append(keyring_file)
         write_private(keyring_file, keyring.lock(passphrase))
-        _sync_directory(home)
+        sync_directory(home)
     except OSError as error:
         _take_back(home, made, existed=existed)
         raise ConfigInvalid(f"{error.filename or home}: {error.strerror}") from None
@@ -208,7 +202,7 @@ def open_home(home: Path, passphrase: str) -> OpenedHome:
 
     def save(changed: Keyring) -> None:
         write_private(path, changed.lock(passphrase))
-        _sync_directory(home)
+        sync_directory(home)
 
     return OpenedHome(home=home, config=config, keyring=keyring, save=save)
 
@@ -231,131 +225,6 @@ def warnings_about(home: Path, config: Config) -> tuple[str, ...]:
     if config.clock_offset_ms:
         warnings.append(f"the clock is shifted by {config.clock_offset_ms} ms: for tests only")
     return tuple(warnings)
-
-
-# --- passphrases -------------------------------------------------------------------------------------------------
-
-
-def find_passphrase(file: Path | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the passphrase from the systemd credential, the file given or CONCORD_PASSPHRASE_FILE, else None.
-
-    Raises:
-        ConfigInvalid: The source named cannot be used.
-    """
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (credential := Path(credentials) / CREDENTIAL).is_file():
-        # systemd keeps others out of that directory by other means than the mode.
-        return _passphrase(credential, _read_bounded(credential, MAX_PASSPHRASE_BYTES))
-    named = file or (Path(environ["CONCORD_PASSPHRASE_FILE"]) if environ.get("CONCORD_PASSPHRASE_FILE") else None)
-    if named is None:
-        return None
-    return _passphrase(named, read_private(named, MAX_PASSPHRASE_BYTES, missing="there is no such passphrase file"))
-
-
-def check_new_passphrase(passphrase: str) -> None:
-    """Refuse a passphrase that is too weak to lock a new keyring.
-
-    Raises:
-        FieldInvalid: It is.
-    """
-    if len(passphrase) < MIN_PASSPHRASE or len(set(passphrase)) < MIN_PASSPHRASE // 2:
-        raise FieldInvalid("passphrase", f"must have at least {MIN_PASSPHRASE} characters, not few and repeated")
-
-
-def generate_passphrase_file(path: Path) -> str:
-    """Write a random passphrase to a new file of mode 0600 and return it.
-
-    Raises:
-        ConfigInvalid: The file exists or cannot be written.
-    """
-    passphrase = base64.b32encode(os.urandom(_GENERATED_BYTES)).decode("ascii").rstrip("=").lower()
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise ConfigInvalid(f"{path}: cannot be made: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(passphrase.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return passphrase
-
-
-def _passphrase(path: Path, data: bytes) -> str:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigInvalid(f"{path}: the passphrase is not UTF-8") from None
-    # Editors end a file with a line break; it is not part of the passphrase.
-    text = text.removesuffix("\n").removesuffix("\r")
-    if not text or "\n" in text or "\x00" in text:
-        raise ConfigInvalid(f"{path}: must hold the passphrase and nothing else, in one line")
-    return text
-
-
-# --- files -------------------------------------------------------------------------------------------------------
-
-
-def read_private(path: Path, max_bytes: int, *, missing: str) -> bytes:
-    """Return the content of a file that only its owner can read.
-
-    Raises:
-        ConfigInvalid: Missing, too large, no plain file, or open to others.
-    """
-    try:
-        with path.open("rb") as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise ConfigInvalid(f"{path}: is not a plain file")
-            if state.st_mode & 0o177:
-                # Whoever else could read it may have done so already.
-                mode = stat.S_IMODE(state.st_mode)
-                raise ConfigInvalid(
-                    f"{path}: has mode {mode:04o}; it must be 0600 or 0400; if others could read it, change its content"
-                )
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise ConfigInvalid(f"{path}: {missing}") from None
-    except OSError as error:
-        raise ConfigInvalid(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > max_bytes:
-        raise ConfigInvalid(f"{path}: larger than {max_bytes} bytes")
-    return data
-
-
-def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, readable by its owner only unless another mode is given."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # If we die before this line, the old content stands.
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _read_bounded(path: Path, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ConfigInvalid(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > max_bytes:
-        raise ConfigInvalid(f"{path}: larger than {max_bytes} bytes")
-    return data
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_home(home: Path) -> None:
@@ -401,7 +270,7 @@ def _write_certificates(directory: Path, keyring: Keyring, plan: Plan, now_ms: i
         key_pem, certificate_pem = issue_system(authority, plan.partner, name, now_ms)
         write(f"system-{name}.pem", certificate_pem)
         write(f"system-{name}.key.pem", key_pem, 0o600)
-    _sync_directory(directory)
+    sync_directory(directory)
     return tuple(written)
 
 

@@ -28,11 +28,7 @@ PROGRAM: Final = "concord"
 def build() -> typer.Typer:
     """Return the whole command."""
     application = typer.Typer(
-        name=PROGRAM,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        epilog=EXIT_CODES,
+        name=PROGRAM, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=EXIT_CODES
     )
 
     @application.callback()
@@ -110,11 +106,6 @@ def _misused(error: typer.TyperException, given: Sequence[str]) -> int:
         sys.stdout.write(error.format_message() + "\n")
         return int(ExitCode.USAGE)
     path = context.command_path if context is not None else PROGRAM
-    failure = Failure(
-        error.format_message(),
-        advice=f"see `{path} --help`",
-        reason="USAGE",
-        code=ExitCode.USAGE,
-    )
+    failure = Failure(error.format_message(), advice=f"see `{path} --help`", reason="USAGE", code=ExitCode.USAGE)
     Output("--json" in given).failure(failure)
     return int(failure.code)

@@ -14,6 +14,7 @@ import pytest
 from gateway.cli import demo as demo_command
 from gateway.cli import demo_gateways, main
 from gateway.cli.demo_gateways import Deadline, Nation, free_ports
+from gateway.cli.demo_scenario import example_file
 from gateway.cli.failure import ExitCode, Failure
 from gateway.clock import SystemClock, to_datetime
 
@@ -121,7 +122,7 @@ def test_proposed_commands_work_as_they_stand(running, capsys):
 
 
 def test_frozen_partner_is_sent_nothing_until_it_is_thawed(running):
-    wanted = ("send", "alert", str(demo_command.example_file()), "--to", "la", "--wait")
+    wanted = ("send", "alert", str(example_file()), "--to", "la", "--wait")
     assert running.concord("cn", "partner", "freeze", "la")[0] == 0
     code, (answer,) = running.concord("cn", *wanted)
     assert (code, answer["error"]["reason"]) == (3, "PARTNER_FROZEN")
@@ -142,13 +143,13 @@ def test_link_is_proved_up_to_a_sealed_ping_and_its_receipt(running):
 
 def test_rotated_key_is_taken_over_by_partners_without_new_pairing(running):
     assert running.concord("la", "partner", "rotate", "seal")[0] == 0
-    wanted = ("send", "alert", str(demo_command.example_file()), "--to", "la", "--wait")
+    wanted = ("send", "alert", str(example_file()), "--to", "la", "--wait")
     code, (answer,) = running.concord("cn", *wanted)
     assert (code, answer["complete"]) == (0, True)
 
 
 def test_partner_without_agreement_or_card_is_refused_with_the_reason(running):
-    example = str(demo_command.example_file())
+    example = str(example_file())
     code, (answer,) = running.concord("cn", "send", "alert", example, "--to", "vn")
     assert (code, answer["error"]["reason"]) == (3, "PARTNER_UNKNOWN")
     code, (answer,) = running.concord("cn", "send", "alert", example, "--to", "th", "--as", "cn/public-security")
@@ -157,14 +158,14 @@ def test_partner_without_agreement_or_card_is_refused_with_the_reason(running):
 
 
 def test_actual_alert_never_leaves_an_exercise_gateway(running):
-    actual = str(demo_command.example_file().with_name("dam-release.xml"))
+    actual = str(example_file().with_name("dam-release.xml"))
     code, (answer,) = running.concord("cn", "send", "alert", actual, "--to", "th")
     assert (code, answer["error"]["reason"]) == (3, "POLICY_DENIED")
     assert answer["error"]["details"]["rule_ids"] == ["safeguard/b6-mode"]
 
 
 def test_request_repeated_gives_the_same_message_and_another_draft_is_refused(running):
-    example = str(demo_command.example_file())
+    example = str(example_file())
     expires = to_datetime(SystemClock().now_ms() + 3_600_000).isoformat()
     fixed = ("--request-id", "01a00000-0000-7000-8000-000000000001", "--expires", expires)
     wanted = ("send", "alert", example, "--to", "th", *fixed)

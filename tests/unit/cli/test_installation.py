@@ -12,8 +12,10 @@ from gateway.crypto.certificates import pem_to_der, verify_gateway_chain, verify
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, FieldInvalid, PassphraseWrong, StateConflict
 from gateway.ids import AuthorityId, PartnerId
-from gateway.installation import Plan, create_home, find_passphrase, generate_passphrase_file, open_home, read_private
+from gateway.installation import Plan, create_home, open_home
 from gateway.model.header import Mode
+from gateway.passphrases import find_passphrase, generate_passphrase_file
+from gateway.private_files import read_private
 
 NOW = 1_795_000_000_000
 PASSPHRASE = "correct horse battery"
