@@ -12,7 +12,7 @@ from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
 from gateway.errors import FieldInvalid, GatewayError, NotFound
 from gateway.exchange.deliver import LinkState
-from gateway.exchange.directory import KnownPartner
+from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Submission, Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
@@ -28,6 +28,7 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
 OPERATOR = "operator"
@@ -139,7 +140,7 @@ class Administration:
 
     async def set_frozen(self, partner: PartnerId, *, frozen: bool) -> PartnerStatus:
         """Stop or resume exchange with a partner."""
-        return self._partner(await self._parts.directory.freeze(partner, frozen))
+        return self._partner(await self._parts.directory.freeze(partner, frozen=frozen))
 
     async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
         """Make new keys of a purpose and a card that says so.
@@ -170,6 +171,12 @@ class Administration:
             await parts.use(changed)
         return await self.own_card()
 
+    async def tend_keys(self) -> None:
+        """Rotate what is due and destroy what is past its grace."""
+        parts = self._parts
+        async with self._rotating:
+            await parts.use(tended(parts.keyring, parts.clock.now_ms(), KEY_GRACE_MS))
+
     async def submit_local(self, request_id: bytes, request_digest: bytes, draft: Draft) -> SubmissionResult:
         """Submit as the operator, for an authority of this state."""
         submission = Submission(
@@ -192,7 +199,7 @@ class Administration:
 
     async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
-        rows, token = await self._parts.reader.list(False, page_size, page_token)
+        rows, token = await self._parts.reader.list(sent=False, page_size=page_size, page_token=page_token)
         opened = [await self._parts.reader.get(row.sender, row.message_id) for row in rows]
         return tuple(opened), token
 

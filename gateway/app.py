@@ -23,7 +23,7 @@ from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.server import BoundPorts, Servers, admin_listener, exchange_listener, federation_listener
 from gateway.telemetry import configure_logging
 from gateway.workers.housekeeping import expire, number_events, refresh_cards
-from gateway.workers.rotation import rotate_when_due
+from gateway.workers.rotation import tend_keys
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(number_events(parts.store), name="number_events"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
-        asyncio.create_task(rotate_when_due(lambda: parts.keyring, administration.rotate, parts.clock), name="rotate"),
+        asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:

@@ -64,13 +64,28 @@ def load_carrier(name: str) -> Carrier:
     return carrier
 
 
-@dataclass(slots=True, kw_only=True)
+class HeldKeyring:
+    """The keyring in use; another one takes its place when keys rotate."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+
+    def identity(self) -> LinkIdentity:
+        """How we show ourselves on a link now."""
+        return LinkIdentity(
+            partner=self.keyring.partner,
+            certificate_chain_pem=self.keyring.tls_certificate_pem,
+            private_key_pem=self.keyring.tls_key_pem,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """One gateway's parts. `keyring` changes when keys rotate."""
+    """One gateway's parts."""
 
     opened: OpenedHome
     config: Config
-    keyring: Keyring
+    held: HeldKeyring
     profile: Profile
     clock: SystemClock
     codec: WireCodec
@@ -85,13 +100,14 @@ class Parts:
     acknowledge: AcknowledgeService
     expiry: ExpiryService
 
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring in use."""
+        return self.held.keyring
+
     def identity(self) -> LinkIdentity:
         """How we show ourselves on a link now."""
-        return LinkIdentity(
-            partner=self.keyring.partner,
-            certificate_chain_pem=self.keyring.tls_certificate_pem,
-            private_key_pem=self.keyring.tls_key_pem,
-        )
+        return self.held.identity()
 
     async def use(self, keyring: Keyring) -> None:
         """Use another keyring from now on: save it, then sign and store the card that follows from it."""
@@ -103,7 +119,7 @@ class Parts:
         if keyring != self.keyring:
             # On disk before anybody sees the card: a card whose keys are lost could never be followed by another.
             await asyncio.to_thread(self.opened.save, keyring)
-        self.keyring = keyring
+        self.held.keyring = keyring
         self.keys.replace(own_keys(keyring, now_ms))
         await self.directory.put_own(card)
 
@@ -125,7 +141,8 @@ async def assemble(opened: OpenedHome) -> Parts:
         StoreUnavailable: The database cannot be opened.
     """
     config, keyring = opened.config, opened.keyring
-    assert config.partners_dir is not None
+    if config.partners_dir is None:
+        raise ConfigInvalid("partners_dir is not set")
     profiles = load_profiles(config.partners_dir)
     profile = profiles.get(config.partner)
     if profile is None:
@@ -138,15 +155,16 @@ async def assemble(opened: OpenedHome) -> Parts:
     keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
     policy = AgreementPolicy(config.partner, profiles, config.mode)
     carrier = load_carrier("grpc")
-    parts: Parts | None = None
-
-    def identity() -> LinkIdentity:
-        assert parts is not None
-        return parts.identity()
-
+    held = HeldKeyring(keyring)
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
     links = Links(
-        directory=directory, store=store, carrier=carrier, identity=identity, courier=courier, keys=keys, clock=clock
+        directory=directory,
+        store=store,
+        carrier=carrier,
+        identity=held.identity,
+        courier=courier,
+        keys=keys,
+        clock=clock,
     )
     limits = config.limits
     submit = SubmitService(
@@ -163,7 +181,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     parts = Parts(
         opened=opened,
         config=config,
-        keyring=keyring,
+        held=held,
         profile=profile,
         clock=clock,
         codec=codec,

@@ -1,4 +1,4 @@
-"""Deliver: what waits for one partner, when it is tried, and what its answers mean. No IO: takes instants, says what to do.
+"""Deliver: what waits for one partner, when it is tried, and what its answers mean.
 
 `Backlog` keeps a bounded part of a partner's queue in memory; the database is the truth. `LinkSchedule` says when to
 connect. `Courier` turns answers into operations.
@@ -20,7 +20,7 @@ from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
-from gateway.model.partner import KeyPurpose, SignedCard
+from gateway.model.partner import KeyPurpose
 from gateway.ports import (
     Codec,
     CommitReceipts,
@@ -128,7 +128,10 @@ class Backlog:
                 self._ready[newcomer.urgency].extend(same)
 
     def take(self, now_ms: int) -> tuple[ReadyEnvelope, ...]:
-        """Move the next frame's envelopes into flight, most urgent first. Expired ones are dropped: they are buried elsewhere."""
+        """Move the next frame's envelopes into flight, most urgent first.
+
+        Expired ones are dropped: they are buried elsewhere.
+        """
         frame: list[ReadyEnvelope] = []
         size = 0
         for urgency in Urgency:

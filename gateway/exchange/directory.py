@@ -20,7 +20,14 @@ from gateway.crypto.cards import (
     verify_next_card,
 )
 from gateway.crypto.keys import SealKey, VerifyKey
-from gateway.errors import CardRejected, ConcurrentUpdate, FingerprintMismatch, PartnerFrozen, PartnerUnknown
+from gateway.errors import (
+    CardRejected,
+    ConcurrentUpdate,
+    FingerprintMismatch,
+    PartnerFrozen,
+    PartnerUnknown,
+    StoreCorrupt,
+)
 from gateway.ids import PartnerId
 from gateway.model.partner import Card, KeyPurpose, SignedCard
 from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, Store
@@ -76,9 +83,10 @@ class PartnerDirectory:
         return known is None or known.frozen != row.frozen or known.verified.signed != row.card
 
     def _from_row(self, row: PartnerRow) -> KnownPartner:
-        # A stored card was verified before it was stored; what is checked again is that its bytes are whole.
-        card = self._codec.decode_card(row.card.card)
-        verified = VerifiedCard(card=card, digest=card_digest(row.card.card), signed=row.card)
+        # Verified before it was stored, and once more here: a card changed in the database must not become trust.
+        verified = verify_first_card(row.card, self._codec)
+        if verified.card.partner != row.partner:
+            raise StoreCorrupt("a stored card is another partner's")
         return KnownPartner(verified=verified, frozen=row.frozen, last_success_ms=row.last_success_ms)
 
     def _tell(self, partner: PartnerId) -> None:
@@ -234,7 +242,7 @@ class PartnerDirectory:
         if not stored:
             raise ConcurrentUpdate("the partner's card was changed at the same moment")
 
-    async def freeze(self, partner: PartnerId, frozen: bool) -> KnownPartner:
+    async def freeze(self, partner: PartnerId, *, frozen: bool) -> KnownPartner:
         """Stop or resume all exchange with a partner.
 
         Raises:

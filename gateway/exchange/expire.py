@@ -22,7 +22,10 @@ class ExpiryService:
         self._keys = keys
 
     async def bury_expired(self) -> int:
-        """Move waiting envelopes past their expiry to dead letter; return how many. One batch: call again while it is full."""
+        """Move waiting envelopes past their expiry to dead letter; return how many.
+
+        One batch: call again while it is full.
+        """
         now_ms = self._clock.now_ms()
         rows = await self._store.read(ExpiringEnvelopes(now_ms=now_ms, max_rows=EXPIRE_ROWS))
         if not rows:

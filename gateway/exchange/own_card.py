@@ -1,4 +1,4 @@
-"""Our own card: made from the keyring, the profile and the settings, and renewed when any of them says something else."""
+"""Our own card: made from keyring, profile and settings, and renewed when any of them says something else."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,12 +41,15 @@ def renew_card(
     )
     if current is not None and card_digest(current.card) == keyring.card_digest:
         present = codec.decode_card(current.card)
-        if replace(
-            present,
-            sequence=wanted.sequence,
-            previous_digest=wanted.previous_digest,
-            create_ms=wanted.create_ms,
-        ) == wanted:
+        if (
+            replace(
+                present,
+                sequence=wanted.sequence,
+                previous_digest=wanted.previous_digest,
+                create_ms=wanted.create_ms,
+            )
+            == wanted
+        ):
             return keyring, current
     signed = sign_card(wanted, identity=keyring.identity, previous_identity=keyring.previous_identity, codec=codec)
     return keyring.with_card(wanted.sequence, card_digest(signed.card)), signed

@@ -86,7 +86,7 @@ class MessageReader:
         content_key, ciphertext, _ = open_content(key, stored.content_sealed)
         return open_stored_body(content_key, stored.header, ciphertext, self._codec)
 
-    async def list(self, sent: bool | None, page_size: int, page_token: str) -> tuple[tuple[MessageRow, ...], str]:
+    async def list(self, *, sent: bool | None, page_size: int, page_token: str) -> tuple[tuple[MessageRow, ...], str]:
         """Return a page of messages, newest first, and the token of the next page (empty: no more).
 
         Raises:

@@ -114,7 +114,7 @@ class ReceiveService:
             opened = self._open_all(partner, frame.envelopes, judged, now_ms)
             for _ in range(MAX_ROUNDS):
                 attempt = _Judged(refused=list(judged.refused), deferrals=list(judged.deferrals))
-                await self._judge(partner, opened, attempt, now_ms)
+                await self._judge(partner, opened, attempt)
                 batch, stored = await self._commit(partner, attempt, now_ms)
                 if stored:
                     judged = attempt
@@ -164,9 +164,7 @@ class ReceiveService:
                 opened.append((index, item))
         return opened
 
-    async def _judge(
-        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged, now_ms: int
-    ) -> None:
+    async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
         ids = tuple(item.header.message_id for _, item in opened)
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
         first: dict[MessageId, bytes] = {}

@@ -47,10 +47,7 @@ class Reading(Protocol):
 
     async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
     async def list(
-        self,
-        sent: bool | None,  # noqa: FBT001 - MessageReader's signature
-        page_size: int,
-        page_token: str,
+        self, *, sent: bool | None, page_size: int, page_token: str
     ) -> tuple[tuple[MessageRow, ...], str]: ...
     def watch(self, since_cursor: str) -> AsyncIterator[tuple[tuple[EventRow, ...], str]]: ...
 
@@ -149,7 +146,7 @@ class ExchangeServicer:
         """Return a page of messages; it may hold fewer than asked for, when others sent some of them."""
         submitter = self._submitter(caller)
         sent = {pb.DIRECTION_SENT: True, pb.DIRECTION_RECEIVED: False}.get(request.direction)
-        rows, token = await self._reading.list(sent, request.page_size, request.page_token)
+        rows, token = await self._reading.list(sent=sent, page_size=request.page_size, page_token=request.page_token)
         return pb.ListMessagesResponse(
             messages=[row_to_proto(row) for row in rows if _may_see(row, submitter)], next_page_token=token
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.exchange.submit import Submission, Submitter, SubmitService, Validation
+from gateway.exchange.submit import Submission, SubmitService, Submitter, Validation
 from gateway.model.message import Draft
 from gateway.ports import SubmissionResult
 

@@ -54,7 +54,10 @@ async def refresh_cards(store: Store, directory: PartnerDirectory) -> None:
 
 
 async def _patiently(name: str, call: Callable[[], Awaitable[T]]) -> T | None:
-    """Call; when the store cannot now, say so and go on later. Anything else ends the gateway: it is a bug or damage."""
+    """Call; when the store cannot now, say so and go on later.
+
+    Anything else ends the gateway: it is a bug or damage.
+    """
     try:
         return await call()
     except Busy as error:

@@ -3,15 +3,19 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from typing import Final
 
 from gateway.clock import Clock
 from gateway.exchange.deliver import Courier
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
-from gateway.ids import PartnerId
+from gateway.ids import PartnerId, uuid7
 from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.workers.link import LinkWorker
+
+_ONLY_PROCESS: Final = "the only process"
+from gateway.workers.open_link import LinkParts
 
 
 class Links:
@@ -35,7 +39,7 @@ class Links:
         self._courier = courier
         self._keys = keys
         self._clock = clock
-        self._holder = str(uuid.uuid4())
+        self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms())))
         self._workers: dict[PartnerId, LinkWorker] = {}
         self._group: asyncio.TaskGroup | None = None
         directory.on_change(self._changed)
@@ -77,15 +81,17 @@ class Links:
         if self._group is None or partner == self._directory.own or partner in self._workers:
             return
         worker = LinkWorker(
-            partner=partner,
-            holder=self._holder,
-            directory=self._directory,
-            store=self._store,
-            carrier=self._carrier,
-            identity=self._identity,
-            courier=self._courier,
-            keys=self._keys,
-            clock=self._clock,
+            LinkParts(
+                partner=partner,
+                holder=self._holder,
+                directory=self._directory,
+                store=self._store,
+                carrier=self._carrier,
+                identity=self._identity,
+                courier=self._courier,
+                keys=self._keys,
+                clock=self._clock,
+            )
         )
         self._workers[partner] = worker
         self._group.create_task(worker.run(), name=f"link/{partner}")

@@ -1,40 +1,36 @@
-"""Replaces encryption keys before they end, so that what is stolen later opens little of what went before."""
+"""Looks after the keyring: new encryption keys before the old ones end, and the end of those past their grace.
+
+What is stolen later then opens little of what went before.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Final
 
 import structlog
 
-from gateway.clock import Clock
 from gateway.crypto.keyring import Keyring
 from gateway.errors import Busy
 
 log = structlog.get_logger(__name__)
 
 AHEAD_MS: Final = 3 * 86_400_000
-"""A new key is shown this long before the old one ends: partners that are away for a weekend still seal for a live key."""
+"""A new key is shown this long before the old one ends: who is away for a weekend still seals for a live key."""
 EVERY_S: Final = 3600.0
 
 
-class Rotate(Protocol):
-    """Makes new keys of a purpose; see Administration.rotate."""
-
-    def __call__(self, purpose: str, *, revoke: bool) -> Awaitable[Any]: ...
-
-
-def is_due(keyring: Keyring, now_ms: int) -> bool:
-    """Say whether the newest encryption key ends soon."""
-    return keyring.seal[0].end_ms - now_ms < AHEAD_MS
+def tended(keyring: Keyring, now_ms: int, grace_ms: int) -> Keyring:
+    """Return the keyring as it should be now: rotated when the newest encryption key ends soon, old keys destroyed."""
+    if keyring.seal[0].end_ms - now_ms < AHEAD_MS:
+        keyring = keyring.rotate_seal(now_ms)
+    return keyring.destroy_past_grace(now_ms, grace_ms)
 
 
-async def rotate_when_due(keyring: Callable[[], Keyring], rotate: Rotate, clock: Clock) -> None:
-    """Look every hour."""
+async def tend_keys(tend: Callable[[], Awaitable[None]]) -> None:
+    """Tend the keyring every hour."""
     while True:
-        if is_due(keyring(), clock.now_ms()):
-            try:
-                await rotate("seal", revoke=False)
-                log.info("key.rotated", kind="seal")
-            except Busy as error:
-                log.warning("worker.waiting", worker="rotate", reason=error.reason)
+        try:
+            await tend()
+        except Busy as error:
+            log.warning("worker.waiting", worker="tend_keys", reason=error.reason)
         await asyncio.sleep(EVERY_S)

@@ -269,7 +269,7 @@ class MemoryExchange:
         except KeyError:
             raise NotFound("no such message") from None
 
-    async def list(self, sent, page_size, page_token):
+    async def list(self, *, sent, page_size, page_token):
         rows = [stored.row for stored, _ in self.stored.values() if sent is None or stored.row.sent is sent]
         return tuple(rows), f"after {page_size} {page_token}"
 

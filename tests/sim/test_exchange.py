@@ -274,7 +274,7 @@ async def test_a_draft_that_breaks_a_rule_is_refused(world, change, error) -> No
 
 async def test_a_frozen_partner_gets_nothing_and_may_send_nothing(world) -> None:
     cn, th, _ = world
-    await cn.directory.freeze(TH, True)
+    await cn.directory.freeze(TH, frozen=True)
     (answer,) = await cn.submit.submit([cn.submission(cn.draft("th"))])
     assert isinstance(answer, PartnerFrozen)
     with pytest.raises(PartnerFrozen):

@@ -1,0 +1,287 @@
+"""One open link under one lease: frames out, answers in, until the link or the lease is gone.
+
+Several frames are under way at once and their answers are settled side by side, so that their commits fall together.
+Whatever ends the link, what was not settled is still in the database and is sent again.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
+from gateway.exchange.deliver import Backlog, Courier
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
+from gateway.ids import PartnerId
+from gateway.model.envelope import ReceiptBatch
+from gateway.model.header import Urgency
+from gateway.model.partner import SignedCard
+from gateway.ports import (
+    Carrier,
+    DropWaitingReceipts,
+    FrameAnswer,
+    Link,
+    LinkIdentity,
+    OutgoingFrame,
+    Store,
+    TakeLease,
+    WaitingEnvelopes,
+    WaitingReceipt,
+    WaitingReceipts,
+)
+from gateway.workers.signals import Signal
+
+log = structlog.get_logger(__name__)
+
+LEASE_MS: Final = 15_000
+RENEW_S: Final = 5.0
+WATCH_S: Final = 1.0
+WINDOW_FRAMES: Final = 6
+"""Frames sent and not settled: enough to keep both sides busy, few enough to lose little."""
+ANSWER_TIMEOUT_MS: Final = 30_000
+"""A link that is silent for so long with frames under way is half-open: close it and send again."""
+SCAN_S: Final = 15.0
+"""How often the database is looked at without being woken."""
+SHARED_SCAN_S: Final = 1.0
+"""The same when other replicas write too: wake-ups can be lost, and numbers appear out of order."""
+LOAD_ROWS: Final = 256
+LOAD_BYTES: Final = 2 << 20
+RECEIPT_ROWS: Final = 64
+SUCCESS_NOTE_MS: Final = 10_000
+DEFERRED_PAUSE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkParts:
+    """What carrying to one partner needs."""
+
+    partner: PartnerId
+    holder: str
+    """Names this process in leases."""
+    directory: PartnerDirectory
+    store: Store
+    carrier: Carrier
+    identity: Callable[[], LinkIdentity]
+    courier: Courier
+    keys: KeyHolder
+    clock: Clock
+
+    async def take_lease(self, now_ms: int) -> int | None:
+        """Take or renew the partner's lease; its epoch, or None while another replica holds it."""
+        return await self.store.write(
+            TakeLease(partner=self.partner, holder=self.holder, now_ms=now_ms, until_ms=now_ms + LEASE_MS)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    frame: OutgoingFrame
+    envelopes: tuple[ReadyEnvelope, ...]
+    receipts: tuple[WaitingReceipt, ...]
+
+
+class OpenLink:
+    """Carries over one link.
+
+    Args:
+        backlog: The partner's queue in memory.
+        signal: Woken when there is something new to send.
+    """
+
+    def __init__(self, parts: LinkParts, link: Link, epoch: int, backlog: Backlog, signal: Signal) -> None:
+        self._parts = parts
+        self._link = link
+        self._epoch = epoch
+        self._backlog = backlog
+        self._signal = signal
+        self._under_way: deque[_UnderWay] = deque()
+        self._unsettled = 0
+        self._settled = asyncio.Event()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._heard_ms = parts.clock.now_ms()
+        self._noted_ms = 0
+        self._shared_card: SignedCard | None = None
+        self.receipts_maybe = True
+        """Later rungs may wait in the database."""
+
+    async def carry(self) -> None:
+        """Send and settle until the link, the lease or the partner's admission is gone.
+
+        Raises:
+            GatewayError: Why it ended.
+        """
+        tasks = [self._task(self._send()), self._task(self._listen()), self._task(self._keep())]
+        try:
+            await self._ended
+        finally:
+            for task in (*tasks, *self._settling):
+                task.cancel()
+            for task in (*tasks, *self._settling):
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._one_ended)
+        return task
+
+    def _one_ended(self, task: asyncio.Task[None]) -> None:
+        """The first task to fail ends the link with its error."""
+        if task.cancelled() or self._ended.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self._ended.set_exception(error)
+
+    async def _keep(self) -> None:
+        """Renew the lease, watch for silence, show a new card, and stop when the partner is frozen."""
+        parts = self._parts
+        while True:
+            await self._share_card()
+            await asyncio.sleep(WATCH_S if self._under_way else RENEW_S)
+            parts.directory.usable(parts.partner)
+            now_ms = parts.clock.now_ms()
+            if await parts.take_lease(now_ms) != self._epoch:
+                raise LeaseLost("another replica holds the link")
+            if self._under_way and now_ms - self._heard_ms > ANSWER_TIMEOUT_MS:
+                raise PartnerUnreachable(f"no answer for {ANSWER_TIMEOUT_MS // 1000} s")
+
+    async def _share_card(self) -> None:
+        """Exchange current cards once per link and card of ours, so that a rotated key is known before it is needed."""
+        parts = self._parts
+        own = parts.directory.own_card()
+        if own == self._shared_card:
+            return
+        theirs = await parts.carrier.fetch_card(parts.identity(), parts.directory.card(parts.partner), own)
+        try:
+            await parts.directory.offer(parts.partner, theirs)
+        except CardRejected as error:
+            # Their sealed messages still verify against the card we trust; an operator must look at the other one.
+            log.warning("card.rejected", partner=parts.partner.code, reason=error.reason)
+        self._shared_card = own
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        sequence = 0
+        scan_s = SHARED_SCAN_S if self._parts.store.shared else SCAN_S
+        while True:
+            while self._unsettled >= WINDOW_FRAMES:
+                self._settled.clear()
+                await self._settled.wait()
+            if self._backlog.behind and not len(self._backlog):
+                await self._load()
+            envelopes = self._backlog.take(self._parts.clock.now_ms())
+            receipts = await self._waiting_receipts()
+            if not envelopes and not receipts:
+                if not await self._signal.wait(scan_s):
+                    # Another replica may have queued something, or a wake-up was lost.
+                    self._backlog.behind = self.receipts_maybe = True
+                continue
+            sequence += 1
+            frame = OutgoingFrame(
+                sequence=sequence,
+                envelopes=tuple([item.envelope for item in envelopes]),
+                receipts=tuple([_alone(item) for item in receipts]),
+            )
+            if not self._under_way:
+                self._heard_ms = self._parts.clock.now_ms()
+            self._under_way.append(_UnderWay(frame, envelopes, receipts))
+            self._unsettled += 1
+            await self._link.send(frame)
+
+    async def _load(self) -> None:
+        """Read waiting rows that are not in flight, most urgent first, until memory's share is full or none is left."""
+        self._backlog.begin_load()
+        complete = False
+        try:
+            complete = await self._load_rows()
+        finally:
+            self._backlog.end_load(complete=complete)
+
+    async def _load_rows(self) -> bool:
+        parts = self._parts
+        keys = parts.keys.current
+        for urgency in Urgency:
+            after = 0
+            while True:
+                rows = await parts.store.read(
+                    WaitingEnvelopes(
+                        partner=parts.partner,
+                        urgency=urgency,
+                        after_sequence=after,
+                        max_rows=LOAD_ROWS,
+                        max_bytes=LOAD_BYTES,
+                    )
+                )
+                for row in rows:
+                    after = row.sequence
+                    if not self._backlog.holds(row.digest):
+                        self._backlog.load(ready_from_row(row, keys.partner, parts.partner, keys.key_encryption))
+                if not rows:
+                    break
+                if self._backlog.full:
+                    return False
+        return True
+
+    async def _waiting_receipts(self) -> tuple[WaitingReceipt, ...]:
+        # One frame with later rungs at a time, so that none is sent twice while the first is under way.
+        if not self.receipts_maybe or any(item.receipts for item in self._under_way):
+            return ()
+        rows = await self._parts.store.read(WaitingReceipts(partner=self._parts.partner, max_rows=RECEIPT_ROWS))
+        self.receipts_maybe = len(rows) == RECEIPT_ROWS
+        return rows
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async for answer in self._link.answers():
+            if not self._under_way or self._under_way[0].frame.sequence != answer.sequence:
+                raise PartnerUnreachable("the partner answered a frame that was not sent")
+            self._heard_ms = self._parts.clock.now_ms()
+            task = self._task(self._settle(self._under_way.popleft(), answer))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+        raise PartnerUnreachable("the partner closed the link")
+
+    async def _settle(self, sent: _UnderWay, answer: FrameAnswer) -> None:
+        parts = self._parts
+        settled = await parts.courier.settle(parts.partner, self._epoch, self._backlog, sent.envelopes, answer)
+        if sent.receipts:
+            if answer.receipts_stored:
+                sequences = tuple(item.sequence for item in sent.receipts)
+                await parts.store.write(
+                    DropWaitingReceipts(partner=parts.partner, epoch=self._epoch, sequences=sequences)
+                )
+            self.receipts_maybe = True
+            self._signal.wake()
+        if settled.deferred_reason and not settled.landed:
+            # The partner cannot take anything now: pause instead of spinning on the same rows.
+            await asyncio.sleep(DEFERRED_PAUSE_S)
+        self._unsettled -= 1
+        self._settled.set()
+        if self._backlog.behind:
+            self._signal.wake()
+        await self._note_success()
+
+    async def _note_success(self) -> None:
+        now_ms = self._parts.clock.now_ms()
+        if now_ms - self._noted_ms > SUCCESS_NOTE_MS:
+            self._noted_ms = now_ms
+            await self._parts.directory.note_success(self._parts.partner)
+
+
+def _alone(item: WaitingReceipt) -> ReceiptBatch:
+    """Return a later rung as a batch of its own, as it was signed."""
+    proof = item.proof
+    return ReceiptBatch(
+        issuer=proof.issuer, signing_key_id=proof.signing_key_id, receipts=(proof.receipt,), signature=proof.signature
+    )
