@@ -13,9 +13,9 @@ from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId, uuid7
 from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.workers.link import LinkWorker
+from gateway.workers.open_link import LinkParts
 
 _ONLY_PROCESS: Final = "the only process"
-from gateway.workers.open_link import LinkParts
 
 
 class Links:
@@ -39,7 +39,8 @@ class Links:
         self._courier = courier
         self._keys = keys
         self._clock = clock
-        self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms())))
+        # A home has one process, held by a lock: whoever held its leases before is dead, and they need not be sat out.
+        self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms()))) if store.shared else _ONLY_PROCESS
         self._workers: dict[PartnerId, LinkWorker] = {}
         self._group: asyncio.TaskGroup | None = None
         directory.on_change(self._changed)
