@@ -110,7 +110,7 @@ class Nation:
     def make(self, now_ms: int) -> None:
         """Make the home."""
         from gateway.installation import Plan, create_home
-        from gateway.passphrases import generate_passphrase_file
+        from gateway.installation.passphrases import generate_passphrase_file
 
         self.federation, self.exchange = (f"127.0.0.1:{port}" for port in free_ports(2))
         plan = Plan.parse(

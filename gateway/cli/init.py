@@ -52,7 +52,7 @@ def register(application: typer.Typer) -> None:
         from gateway.clock import SystemClock, format_utc
         from gateway.errors import StateConflict
         from gateway.installation import Plan, create_home
-        from gateway.passphrases import generate_passphrase_file as generate
+        from gateway.installation.passphrases import generate_passphrase_file as generate
 
         if passphrase_file and generate_passphrase_file:
             raise usage("name --passphrase-file or --generate-passphrase-file, not both")

@@ -49,7 +49,7 @@ def register(application: typer.Typer) -> None:
         signed, verified = read_card(file)
         shown = fingerprint_of(verified)
         if not fingerprint:
-            raise fingerprint_not_compared(file, str(verified.card.partner), shown)
+            raise fingerprint_not_compared(call.home, file, str(verified.card.partner), shown)
         with call.admin() as admin:
             answer = admin.add_partner(pb.AddPartnerRequest(card=signed, fingerprint=fingerprint))
         call.output.record(partner_data(answer.partner))
@@ -183,13 +183,13 @@ def fingerprint_of(verified: "VerifiedCard") -> str:
     return fingerprint(verified.card.keys_for(KeyPurpose.IDENTITY)[0].public_key)
 
 
-def fingerprint_not_compared(file: Path, partner: str, shown: str) -> Failure:
+def fingerprint_not_compared(home: Path, file: Path, partner: str, shown: str) -> Failure:
     """Return the failure that says how to compare."""
     return Failure(
         f"nothing was added: the fingerprint of '{partner}' has not been compared",
         why=f"the card in {file} has the fingerprint {shown}, but anybody could have made that file",
         advice=f"call the duty desk of '{partner}' on a number you already had, let them read their fingerprint aloud, "
-        f'and only if every group agrees run: concord partner add {file} --fingerprint "{shown}"',
+        f'and only if every group agrees run: concord partner add {file} --home {home} --fingerprint "{shown}"',
         reason="FINGERPRINT_NOT_COMPARED",
         code=ExitCode.REFUSED,
         details={"partner": partner, "fingerprint": shown},

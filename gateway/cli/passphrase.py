@@ -27,7 +27,7 @@ def obtain(file: Path | None, *, twice: bool = False) -> str:
     Raises:
         ConfigInvalid: The file is missing, open to others, or empty.
     """
-    from gateway.passphrases import check_new_passphrase, find_passphrase
+    from gateway.installation.passphrases import check_new_passphrase, find_passphrase
 
     found = find_passphrase(file)
     if found is None:

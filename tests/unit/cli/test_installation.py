@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway import installation
 from gateway.crypto.certificates import pem_to_der, verify_gateway_chain, verify_system_chain
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, FieldInvalid, PassphraseWrong, StateConflict
 from gateway.ids import AuthorityId, PartnerId
 from gateway.installation import Plan, create_home, open_home
+from gateway.installation import home as installation_home
+from gateway.installation.passphrases import find_passphrase, generate_passphrase_file
+from gateway.installation.private_files import read_private
 from gateway.model.header import Mode
-from gateway.passphrases import find_passphrase, generate_passphrase_file
-from gateway.private_files import read_private
 
 NOW = 1_795_000_000_000
 PASSPHRASE = "correct horse battery"
@@ -165,7 +165,7 @@ def test_failure_half_way_takes_everything_back(tmp_path, monkeypatch, quick, fa
     home = tmp_path / "th"
     if existed:
         home.mkdir()
-    write, calls = installation.write_private, []
+    write, calls = installation_home.write_private, []
 
     def write_or_fail(path, *arguments):
         calls.append(path)
@@ -173,7 +173,7 @@ def test_failure_half_way_takes_everything_back(tmp_path, monkeypatch, quick, fa
             raise OSError(28, "No space left on device", str(path))
         write(path, *arguments)
 
-    monkeypatch.setattr(installation, "write_private", write_or_fail)
+    monkeypatch.setattr(installation_home, "write_private", write_or_fail)
     with pytest.raises(ConfigInvalid) as caught:
         create_home(home, PLAN, PASSPHRASE, NOW)
     assert "No space left" in caught.value.text

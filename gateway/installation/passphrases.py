@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigInvalid, FieldInvalid
-from gateway.private_files import read_bounded, read_private
+from gateway.installation.private_files import read_bounded, read_private
 
 CREDENTIAL: Final = "concord-passphrase"
 """Name of the systemd credential (LoadCredential=concord-passphrase:PATH)."""

@@ -1,4 +1,4 @@
-"""Makes and opens the home of a gateway.
+"""The home of a gateway on disk.
 
     CONCORD_HOME/            mode 0700
       concord.toml           settings (gateway.config)
@@ -32,9 +32,9 @@ from gateway.crypto.certificates import LEAF_DAYS, issue_system
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, FieldInvalid, StateConflict
 from gateway.ids import AuthorityId, PartnerId
+from gateway.installation.passphrases import check_new_passphrase
+from gateway.installation.private_files import read_private, sync_directory, write_private
 from gateway.model.header import Kind, Mode
-from gateway.passphrases import check_new_passphrase
-from gateway.private_files import read_private, sync_directory, write_private
 from gateway.profiles import load_profiles
 
 KEYRING_FILE: Final = "keyring.age"
