@@ -70,11 +70,13 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     servers = _servers(parts, administration)
     workers = [
         asyncio.create_task(parts.links.run(), name="links"),
-        asyncio.create_task(number_events(parts.store), name="number_events"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
+    if parts.store.shared:
+        # A store with one writer gives positions as it commits.
+        workers.append(asyncio.create_task(number_events(parts.store), name="number_events"))
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         bound = await servers.start()
@@ -88,9 +90,10 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
                 log.error("worker.ended", worker=worker.get_name())
                 worker.result()
     finally:
-        await servers.stop()
+        # Links first: a link that keeps trying would keep its partner's stream, and with it our listener, busy.
         for task in (stopping, *workers):
             task.cancel()
+        await servers.stop()
         for task in (stopping, *workers):
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task

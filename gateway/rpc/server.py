@@ -1,5 +1,6 @@
 """The three listeners: federation for partners, exchange for this state's systems, admin for operators."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -229,7 +230,6 @@ class Servers:
         return BoundPorts(federation=federation, exchange=exchange)
 
     async def stop(self, grace_s: float = 5.0) -> None:
-        """Stop all; the socket last, so that an operator can watch."""
-        for listener in (self._exchange, self._federation, self._admin):
-            if listener is not None:
-                await listener.stop(grace_s)
+        """Stop all at once, so that the grace is waited for once."""
+        listeners = (self._exchange, self._federation, self._admin)
+        await asyncio.gather(*(listener.stop(grace_s) for listener in listeners if listener is not None))
