@@ -10,7 +10,7 @@ from gateway.model.envelope import Outcome
 from gateway.ports import BuryEnvelopes, CommitReceipts, StoredReceipt
 from gateway.store.events import OUTCOME_EVENTS, EventColumns
 from gateway.store.leases import check_epoch
-from gateway.store.rows import pack_proof
+from gateway.store.rows import digest_head, pack_proof
 from gateway.store.statement import Insert, Lookup
 from gateway.store.tables import EXPIRED, RECEIVED, REFUSED, RUNGS, WAITING, outbox, rung, sent
 from gateway.store.transaction import Row, Transaction
@@ -19,11 +19,11 @@ DELIVERIES: Final = Lookup(
     lambda keys: (
         select(outbox.c.partner, outbox.c.digest, outbox.c.id, outbox.c.state, sent.c.sender, sent.c.message_id)
         .join(sent, sent.c.id == outbox.c.sent_id)
-        .where(outbox.c.digest.in_(keys))
+        .where(outbox.c.digest_head.in_(keys))
         .order_by(outbox.c.id)
         .with_for_update(of=outbox)
     ),
-    outbox.c.digest,
+    outbox.c.digest_head,
 )
 STORED_RUNGS: Final = Lookup(lambda keys: select(rung.c.id).where(rung.c.id.in_(keys)), rung.c.id)
 ADD_RUNGS: Final = Insert(rung)
@@ -49,7 +49,7 @@ class _Climb:
 
     def __init__(self, tx: Transaction, receipts: Iterable[tuple[str, StoredReceipt]]) -> None:
         receipts = list(receipts)
-        digests = list({item.receipt.envelope_digest for _, item in receipts})
+        digests = list({digest_head(item.receipt.envelope_digest) for _, item in receipts})
         self._deliveries: dict[tuple[str, bytes], Row] = {
             (row[0], row[1]): row for row in tx.look_up(DELIVERIES, digests)
         }

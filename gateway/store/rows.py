@@ -54,6 +54,11 @@ def unpack_proof(columns: Iterable[Any]) -> ReceiptProof:
     )
 
 
+def digest_head(digest: bytes) -> int:
+    """Return the first eight bytes of a digest as a number, under which deliveries are found."""
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
 def checksum(*blobs: bytes) -> int:
     """Return a checksum over blobs that are stored in one row. Finds damage, not malice: signatures do that."""
     return crc32(b"".join(blobs))

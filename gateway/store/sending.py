@@ -19,7 +19,7 @@ from gateway.ports import (
     WaitingEnvelopes,
 )
 from gateway.store.leases import check_epoch
-from gateway.store.rows import check_row, checksum, pack_path, unpack_path
+from gateway.store.rows import check_row, checksum, digest_head, pack_path, unpack_path
 from gateway.store.statement import Insert, Statement, constant
 from gateway.store.submissions import ADD_ENCAPSULATIONS
 from gateway.store.tables import (
@@ -250,6 +250,7 @@ REPLACE: Final = Statement(
         resealed_id=bindparam("new_resealed"),
         size_bytes=bindparam("new_size"),
         checksum=bindparam("new_checksum"),
+        digest_head=bindparam("new_digest_head"),
         digest=bindparam("new_digest"),
         encapsulation_digest=bindparam("new_encapsulation"),
         previous_digest=bindparam("new_previous"),
@@ -297,6 +298,7 @@ def replace_envelope(tx: Transaction, operation: ReplaceEnvelope) -> bool:
         new_checksum=checksum(
             operation.digest, row.encapsulation_digest, row.previous_digest, record_path, row.record_sealed
         ),
+        new_digest_head=digest_head(operation.digest),
         new_digest=operation.digest,
         new_encapsulation=row.encapsulation_digest,
         new_previous=row.previous_digest,

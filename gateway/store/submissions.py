@@ -16,7 +16,7 @@ from gateway.ports import (
     SubmissionStatus,
     ThreadHeads,
 )
-from gateway.store.rows import checksum, pack_path
+from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import RECIPIENTS, WAITING, encapsulation, outbox, sent, thread_head
 from gateway.store.transaction import Row, Session, Transaction
@@ -245,6 +245,7 @@ def _outbox_row(
         message.expire_ms,
         size,
         checksum(message.digest, row.encapsulation_digest, row.previous_digest, path, row.record_sealed),
+        digest_head(message.digest),
         message.digest,
         row.encapsulation_digest,
         row.previous_digest,

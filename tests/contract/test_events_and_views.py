@@ -82,7 +82,7 @@ async def test_positions_are_dense_and_never_appear_below_one_already_seen(engin
         writers += [await engine.open(), await engine.open()]
     reader = writers[0]
     seen: list[int] = []
-    done = asyncio.Event()
+    done, numbered = asyncio.Event(), asyncio.Event()
 
     async def write(number, store):
         maker = Maker()
@@ -96,7 +96,7 @@ async def test_positions_are_dense_and_never_appear_below_one_already_seen(engin
             await asyncio.gather(*(store.write(AssignPositions(max_rows=7)) for store in writers))
 
     async def follow():
-        while not done.is_set() or await reader.read(EventRange()) != (1, len(seen)):
+        while not numbered.is_set() or await reader.read(EventRange()) != (1, len(seen)):
             found = await reader.read(EventsSince(position=seen[-1] if seen else 0, max_rows=9))
             seen.extend(event.position for event in found)
             await asyncio.sleep(0)
@@ -107,6 +107,7 @@ async def test_positions_are_dense_and_never_appear_below_one_already_seen(engin
     await numbering
     while await reader.write(AssignPositions(max_rows=1000)):
         pass
+    numbered.set()
     await asyncio.wait_for(following, 20)
     assert seen == list(range(1, 4 * 15 * 2 + 1))
 

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("expire_ms", BIG, nullable=False),
         sa.Column("size_bytes", BIG, nullable=False),
         sa.Column("checksum", BIG, nullable=False),
+        sa.Column("digest_head", BIG, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("encapsulation_digest", sa.LargeBinary(), nullable=False),
         sa.Column("previous_digest", sa.LargeBinary(), nullable=False),
@@ -66,7 +67,7 @@ def upgrade() -> None:
     op.create_index(
         "outbox_dead", "outbox", ["partner"], sqlite_where=sa.text("state = 5"), postgresql_where=sa.text("state = 5")
     )
-    op.create_index("outbox_digest", "outbox", ["digest"])
+    op.create_index("outbox_digest", "outbox", ["digest_head"])
     op.create_index(
         "outbox_expiry",
         "outbox",
