@@ -1,5 +1,6 @@
 """ExchangeService: what this state's own systems call."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -157,7 +158,9 @@ class ExchangeServicer:
         """Yield events from a cursor on, received messages with their bodies."""
         submitter = self._submitter(caller)
         async for rows, cursor in self._reading.watch(request.since_cursor):
-            events = [event for row in rows if (event := await self._event(row, submitter)) is not None]
+            # All at once: one by one, each read would wait for a turn of a loop that is busy taking in the next ones.
+            found = await asyncio.gather(*(self._event(row, submitter) for row in rows))
+            events = [event for event in found if event is not None]
             # A batch of which nothing is for this caller still moves its cursor on.
             yield pb.WatchMessagesResponse(events=events, cursor=cursor)
 
