@@ -12,8 +12,10 @@ from gateway.ports import SubmissionResult
 
 BATCH: Final = 128
 """Larger batches gain little: one signature and one encapsulation are already spread over 128."""
-CONCURRENT: Final = 2
-"""While one batch is being committed the next is sealed; more would only make batches smaller."""
+CONCURRENT: Final = 3
+"""While one batch is being committed the next is sealed, and their commits fall together; more gain nothing."""
+WORTH_STARTING: Final = 64
+"""Beside a batch under way another starts only when so many wait: each pays a signature and an encapsulation."""
 
 Answer = SubmissionResult | GatewayError
 
@@ -40,6 +42,8 @@ class CoalescedSubmit:
 
     def _start(self) -> None:
         while self._queue and len(self._running) < CONCURRENT:
+            if self._running and len(self._queue) < WORTH_STARTING:
+                return
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             task = asyncio.create_task(self._run(batch))
             self._running.add(task)
