@@ -270,6 +270,7 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
         "dry_run": True,
         "verdict": verdict,
         "rule_ids": list(validation.rule_ids),
+        "explanation": validation.explanation,
         "recipients": list(validation.recipients),
         "authority": str(draft.body.authority),
         "mode": draft.mode.name.lower(),
@@ -284,6 +285,7 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
     call.output.fields(
         [
             ("verdict", f"{verdict.upper()}   rules {', '.join(validation.rule_ids) or 'none'}"),
+            ("because", validation.explanation or "no reason was given"),
             ("would leave", f"{validation.body_bytes} bytes, sealed for {' '.join(validation.recipients)}"),
             ("speaks", str(draft.body.authority)),
             ("mode", draft.mode.name),

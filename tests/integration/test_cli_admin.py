@@ -1,4 +1,3 @@
-
 """The command line against an AdminService on a real Unix socket: what is asked, what is printed, which exit code."""
 
 import base64
@@ -107,7 +106,10 @@ class FakeAdmin(AdminServiceServicer):
     def SubmitLocal(self, request, context):
         if request.validate_only:
             verdict = exchange_pb.ValidateMessageResponse(
-                verdict=exchange_pb.ValidateMessageResponse.VERDICT_ALLOW, rule_ids=["agreement/in-force"], body_bytes=9
+                verdict=exchange_pb.ValidateMessageResponse.VERDICT_ALLOW,
+                rule_ids=["agreement/in-force"],
+                body_bytes=9,
+                explanation="covered by mekong\x1b[2J",
             )
             return self._answer(request, context, pb.SubmitLocalResponse(validation=verdict))
         accepted = exchange_pb.SubmitMessageResponse(
@@ -388,7 +390,12 @@ def test_dry_run_says_what_would_leave_and_submits_nothing(admin, capsys):
     code, (answer,), _ = send(capsys, "--dry-run")
     assert code == 0
     assert (answer["verdict"], answer["rule_ids"], answer["body_bytes"]) == ("allow", ["agreement/in-force"], 9)
-    assert [request.validate_only for request in admin.asked] == [True]
+    assert "covered by mekong" in answer["explanation"]
+    assert main(["send", "alert", str(EXAMPLE), "--to", "th", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "covered by mekong" in shown
+    assert "\x1b" not in shown
+    assert [request.validate_only for request in admin.asked] == [True, True]
 
 
 def test_policy_denial_exits_with_3_and_names_the_rules(admin, capsys):

@@ -245,6 +245,7 @@ async def test_validation_says_what_would_happen():
         th.memory.decision = Deny(rule_ids=("a", "b"), explanation="no")
         denied = await call(pb.ValidateMessageRequest(draft=DRAFT), timeout=5)
         assert (denied.verdict, list(denied.rule_ids)) == (pb.ValidateMessageResponse.VERDICT_DENY, ["a", "b"])
+        assert denied.explanation == "no"
         assert th.memory.submissions == []
 
 

@@ -79,6 +79,7 @@ def validation_to_proto(validation: Validation) -> pb.ValidateMessageResponse:
         body_bytes=validation.body_bytes,
         recipients=[item.code for item in validation.recipients],
         expire_time=time_to_proto(validation.expire_ms),
+        explanation=validation.decision.explanation,
     )
 
 
