@@ -22,8 +22,10 @@ def register(application: typer.Typer) -> None:
         Prints one line on stdout when it takes calls.
         """
         from gateway.config import load_config, unknown_variables
+        from gateway.hardening import forbid_core_dumps
         from gateway.installation import open_home
 
+        forbid_core_dumps()
         # Settings first: nobody should type a passphrase to learn of a misspelt key.
         load_config(call.home)
         for name in unknown_variables():
