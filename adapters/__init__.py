@@ -1,0 +1,1 @@
+"""Carriers and connectors that ship with Concord; the gateway finds them by entry point."""

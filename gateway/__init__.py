@@ -1,0 +1,1 @@
+"""Concord: a federated gateway on which partner states exchange alerts, case referrals and requests."""

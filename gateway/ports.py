@@ -6,13 +6,13 @@ returns what happened; only `Store.write` decides when it is durable, and it ret
 happens inside a transaction, because an operation cannot make one.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
-from gateway.model.envelope import Envelope, MerklePath, Outcome, Receipt, ReceiptBatch, ReceiptProof
+from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
@@ -62,8 +62,9 @@ class Store(Protocol):
     def subscribe(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call wake in the event loop after a commit that touched the topic, from whatever replica; return how to stop.
 
-        Topics: "outbox/<partner>", "events.new" (an event has no position yet), "events" (positions were given), "cards". Wake-ups may be spurious and, after a lost connection,
-        missing: whoever waits also looks by itself now and then.
+        Topics: "outbox/<partner>", "events.new" (an event has no position yet), "events" (positions were given),
+        "cards". Wake-ups may be spurious and, after a lost connection, missing: whoever waits also looks by itself
+        now and then.
         """
         ...
 
@@ -171,8 +172,8 @@ class CommitSubmissions(Operation[tuple[SubmissionResult, ...]]):
 class ReplaceEnvelope(Operation[bool]):
     """Put a message sealed again in the place of one outbox row (KEY_RETIRED). False: the row waits no longer.
 
-    Adds an envelope row for the new envelope_id; the old envelope stays for its other recipients. Checks the lease epoch
-    and moves the thread head from the old digest to the new one if it still is the old one.
+    Adds an envelope row for the new envelope_id; the old envelope stays for its other recipients. Checks the lease
+    epoch and moves the thread head from the old digest to the new one if it still is the old one.
     """
 
     partner: PartnerId
@@ -242,7 +243,7 @@ class CommitReceipts(Operation[None]):
 
     partner: PartnerId
     epoch: int | None
-    """Fencing epoch of the lease under which the envelopes were sent; None for receipts that came on the partner's link."""
+    """Fencing epoch of the lease under which the envelopes were sent; None: they came on the partner's own link."""
     receipts: tuple[StoredReceipt, ...]
     now_ms: int
 
@@ -771,5 +772,3 @@ class Notifier(Protocol):
     """Tells a person."""
 
     async def notify(self, subject: str, text: str) -> None: ...
-
-

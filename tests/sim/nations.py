@@ -24,8 +24,7 @@ from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
-from gateway.exchange.sealed_rows import ReadyEnvelope
-from gateway.exchange.submit import Submission, Submitter, SubmitService
+from gateway.exchange.submit import Submission, SubmitService, Submitter
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert, AlertInfo, AlertType, SourceTime
 from gateway.model.header import Kind, Mode, Urgency
