@@ -16,7 +16,7 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.deliver import Courier
+from gateway.exchange.deliver import Courier, Prefetch
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.own_card import renew_card
@@ -26,7 +26,7 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
-from gateway.model.partner import Profile
+from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
@@ -74,9 +74,21 @@ class HeldKeyring:
         """How we show ourselves on a link now."""
         return LinkIdentity(
             partner=self.keyring.partner,
+            certificate_chain_pem=self.keyring.link_tls[1],
+            private_key_pem=self.keyring.link_tls[0],
+        )
+
+    def system_identity(self) -> LinkIdentity:
+        """How we show ourselves to our own systems now."""
+        return LinkIdentity(
+            partner=self.keyring.partner,
             certificate_chain_pem=self.keyring.tls_certificate_pem,
             private_key_pem=self.keyring.tls_key_pem,
         )
+
+    def recovered_card(self) -> SignedCard | None:
+        """The last card of ours that the recovery key has signed."""
+        return self.keyring.recovered_card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,17 +168,19 @@ async def assemble(opened: OpenedHome) -> Parts:
     policy = AgreementPolicy(config.partner, profiles, config.mode)
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
+    limits = config.limits
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
     links = Links(
         directory=directory,
         store=store,
         carrier=carrier,
         identity=held.identity,
+        recovered_card=held.recovered_card,
         courier=courier,
         keys=keys,
         clock=clock,
+        prefetch=Prefetch(limits.prefetch_mb << 20),
     )
-    limits = config.limits
     submit = SubmitService(
         directory=directory,
         policy=policy,
@@ -190,7 +204,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         carrier=carrier,
         links=links,
-        submit=CoalescedSubmit(submit),
+        submit=CoalescedSubmit(submit, limits.queued_mb << 20),
         receive=ReceiveService(
             directory=directory,
             policy=policy,

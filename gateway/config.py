@@ -15,22 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 from urllib.parse import quote
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from gateway.errors import ConfigInvalid, FieldInvalid
@@ -96,10 +83,7 @@ def check_system_name(value: str) -> str:
         FieldInvalid: It may not.
     """
     if not _SYSTEM_NAME.match(value):
-        raise FieldInvalid(
-            "system.name",
-            "must be lower-case letters, digits and hyphens, as in early-warning",
-        )
+        raise FieldInvalid("system.name", "must be lower-case letters, digits and hyphens, as in early-warning")
     return value
 
 
@@ -120,9 +104,7 @@ _AsText = PlainSerializer(str, return_type=str)
 Partner = Annotated[PartnerId, NoDecode, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
 Authority = Annotated[AuthorityId, NoDecode, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
 ModeName = Annotated[
-    Mode,
-    BeforeValidator(_parsed(parse_mode, Mode)),
-    PlainSerializer(lambda mode: mode.name.lower(), return_type=str),
+    Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
 ]
 HostPort = Annotated[str, _checked(check_host_port)]
 SystemName = Annotated[str, _checked(check_system_name)]
@@ -164,17 +146,17 @@ class Limits(_Section):
     partner_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
     """Envelopes a second taken from one partner, averaged over partner_burst."""
     partner_burst: int = Field(default=10_000, ge=1, le=10_000_000)
+    prefetch_mb: int = Field(default=64, ge=1, le=65_536)
+    """Sealed envelopes held in memory for all links together, in MiB; the rest waits in the database."""
+    queued_mb: int = Field(default=64, ge=4, le=65_536)
+    """Submissions that may wait in memory to be sealed, in MiB; beyond it all but U0 are told to come back."""
 
 
 class Config(BaseSettings):
     """All settings of one gateway, checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CONCORD_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        env_ignore_empty=True,
+        env_prefix="CONCORD_", env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
     )
 
     partner: Partner
@@ -207,10 +189,7 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
         if self.mode is Mode.ACTUAL and self.clock_offset_ms:
-            raise PydanticCustomError(
-                "clock_offset_ms",
-                "clock_offset_ms: refused in mode actual: it is for tests",
-            )
+            raise PydanticCustomError("clock_offset_ms", "clock_offset_ms: refused in mode actual: it is for tests")
         names = [system.name for system in self.system]
         for name in names:
             if names.count(name) > 1:
@@ -223,11 +202,7 @@ class Config(BaseSettings):
                 raise PydanticCustomError(
                     "authority",
                     "{key}: '{authority}' is not an authority of '{partner}'",
-                    {
-                        "key": key,
-                        "authority": str(authority),
-                        "partner": str(self.partner),
-                    },
+                    {"key": key, "authority": str(authority), "partner": str(self.partner)},
                 )
         if self.listen.federation.startswith(_WILDCARDS) and not self.public.endpoints:
             raise PydanticCustomError(

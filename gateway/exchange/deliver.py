@@ -38,7 +38,21 @@ FRAME_BYTES: Final = 1 << 20
 """A frame stays well under the 4 MiB that a link takes; one larger envelope travels alone."""
 READY_ROWS: Final = 1024
 READY_BYTES: Final = 4 << 20
-"""Kept in memory for one partner, whatever waits. 250 partners make 1 GiB at the very worst, and 4 MB when idle."""
+"""Kept in memory for one partner, whatever waits."""
+SHARE_BYTES: Final = 64 << 10
+"""What a partner may always have in memory, so that no other partner's backlog stops it."""
+
+
+class Prefetch:
+    """Counts the bytes that all links together hold in memory.
+
+    Args:
+        max_bytes: From here on a link holds no more than SHARE_BYTES (or one large envelope).
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.used_bytes = 0
 
 
 class Backlog:
@@ -48,7 +62,8 @@ class Backlog:
     everything and setting `behind` is always safe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefetch: Prefetch) -> None:
+        self._prefetch = prefetch
         self._ready: dict[Urgency, deque[ReadyEnvelope]] = {urgency: deque() for urgency in Urgency}
         self._held: set[bytes] = set()
         """Digests in memory or in flight."""
@@ -71,7 +86,9 @@ class Backlog:
     @property
     def full(self) -> bool:
         """No room for more."""
-        return self._rows >= READY_ROWS or self._bytes >= READY_BYTES
+        if self._rows >= READY_ROWS or self._bytes >= READY_BYTES:
+            return True
+        return self._prefetch.used_bytes >= self._prefetch.max_bytes and self._bytes >= SHARE_BYTES
 
     def offer(self, envelope: ReadyEnvelope) -> None:
         """Take an envelope that has just become durable, or note that the database has more."""
@@ -114,7 +131,11 @@ class Backlog:
         self._ready[envelope.urgency].append(envelope)
         self._held.add(envelope.digest)
         self._rows += 1
-        self._bytes += envelope.envelope.size_bytes
+        self._count(envelope.envelope.size_bytes)
+
+    def _count(self, size_bytes: int) -> None:
+        self._bytes += size_bytes
+        self._prefetch.used_bytes += size_bytes
 
     def _promote(self, newcomer: ReadyEnvelope) -> None:
         """Let earlier messages of the newcomer's thread inherit its urgency, in their order."""
@@ -143,9 +164,9 @@ class Backlog:
                     return self._launch(frame)
                 queue.popleft()
                 self._rows -= 1
-                self._bytes -= item_bytes
                 if item.expire_ms <= now_ms:
                     self._held.discard(item.digest)
+                    self._count(-item_bytes)
                     continue
                 frame.append(item)
                 size += item_bytes
@@ -161,6 +182,7 @@ class Backlog:
         item = self._in_flight.pop(digest, None)
         if item is not None:
             self._held.discard(digest)
+            self._count(-item.envelope.size_bytes)
         return item
 
     def forget(self) -> None:
@@ -170,7 +192,8 @@ class Backlog:
         self._held.clear()
         self._in_flight.clear()
         self._late = None
-        self._rows = self._bytes = 0
+        self._rows = 0
+        self._count(-self._bytes)
         self.behind = True
 
 

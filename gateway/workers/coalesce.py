@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, QuotaExceeded
 from gateway.exchange.submit import Submission, SubmitService, Submitter, Validation
+from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.ports import SubmissionResult
 
@@ -17,22 +18,37 @@ CONCURRENT: Final = 3
 WORTH_STARTING: Final = 64
 """Beside a batch under way another starts only when so many wait: each pays a signature and an encapsulation."""
 
+RETRY_AFTER_MS: Final = 500
+"""A full queue of 64 MiB drains in about so long."""
+
 Answer = SubmissionResult | GatewayError
 
 
 class CoalescedSubmit:
-    """The submit service as callers see it: same calls, shared batches."""
+    """The submit service as callers see it: same calls, shared batches.
 
-    def __init__(self, service: SubmitService) -> None:
+    Args:
+        max_queued_bytes: Bodies that may wait in memory. Beyond it callers are told to come back, except for U0.
+    """
+
+    def __init__(self, service: SubmitService, max_queued_bytes: int) -> None:
         self._service = service
+        self._max_queued_bytes = max_queued_bytes
+        self._queued_bytes = 0
         self._queue: deque[tuple[Submission, asyncio.Future[Answer]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Answer]:
         """Accept what may leave; see SubmitService.submit."""
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in submissions]
-        self._queue.extend(zip(submissions, futures, strict=True))
+        futures: list[asyncio.Future[Answer]] = [loop.create_future() for _ in submissions]
+        for submission, future in zip(submissions, futures, strict=True):
+            draft = submission.draft
+            if self._queued_bytes >= self._max_queued_bytes and draft.urgency is not Urgency.U0:
+                future.set_result(QuotaExceeded(RETRY_AFTER_MS))
+                continue
+            self._queued_bytes += len(draft.body_bytes)
+            self._queue.append((submission, future))
         self._start()
         return list(await asyncio.gather(*futures)) if len(futures) > 1 else [await future for future in futures]
 
@@ -45,6 +61,7 @@ class CoalescedSubmit:
             if self._running and len(self._queue) < WORTH_STARTING:
                 return
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+            self._queued_bytes -= sum(len(submission.draft.body_bytes) for submission, _ in batch)
             task = asyncio.create_task(self._run(batch))
             self._running.add(task)
             task.add_done_callback(self._done)

@@ -30,7 +30,7 @@ class LinkWorker:
         self.state = LinkState.IDLE
         self.schedule = LinkSchedule(random.random)
         self._parts = parts
-        self._backlog = Backlog()
+        self._backlog = Backlog(parts.prefetch)
         self._signal = Signal()
         self._open: OpenLink | None = None
         # On a store of our own every row is offered to us; on a shared one other replicas accept messages too.

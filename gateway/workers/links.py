@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.exchange.deliver import Courier
+from gateway.exchange.deliver import Courier, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
@@ -31,6 +31,7 @@ class Links:
         courier: Courier,
         keys: KeyHolder,
         clock: Clock,
+        prefetch: Prefetch,
     ) -> None:
         self._directory = directory
         self._store = store
@@ -39,6 +40,7 @@ class Links:
         self._courier = courier
         self._keys = keys
         self._clock = clock
+        self._prefetch = prefetch
         # A home has one process, held by a lock: whoever held its leases before is dead, and they need not be sat out.
         self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms()))) if store.shared else _ONLY_PROCESS
         self._workers: dict[PartnerId, LinkWorker] = {}
@@ -92,6 +94,7 @@ class Links:
                 courier=self._courier,
                 keys=self._keys,
                 clock=self._clock,
+                prefetch=self._prefetch,
             )
         )
         self._workers[partner] = worker

@@ -15,7 +15,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
-from gateway.exchange.deliver import Backlog, Courier
+from gateway.exchange.deliver import Backlog, Courier, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
@@ -72,6 +72,8 @@ class LinkParts:
     courier: Courier
     keys: KeyHolder
     clock: Clock
+    prefetch: Prefetch
+    """Shared by all links of this process."""
 
     async def take_lease(self, now_ms: int) -> int | None:
         """Take or renew the partner's lease; its epoch, or None while another replica holds it."""

@@ -17,7 +17,7 @@ from gateway.crypto.certificates import create_authority, pem_to_der
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.errors import GatewayError, PartnerUnreachable
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.deliver import Courier
+from gateway.exchange.deliver import Courier, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
@@ -200,6 +200,7 @@ class Nation:
         self.links = Links(
             directory=self.directory, store=store, carrier=SimCarrier(self.network, self.partner),
             identity=lambda: LinkIdentity(partner=self.partner, certificate_chain_pem=b"", private_key_pem=b""),
+            prefetch=Prefetch(64 << 20),
             courier=Courier(**common), keys=self.keys, clock=clock,
         )  # fmt: skip
 

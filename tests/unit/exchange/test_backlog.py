@@ -2,7 +2,7 @@
 
 import os
 
-from gateway.exchange.deliver import FRAME_ROWS, READY_ROWS, Backlog
+from gateway.exchange.deliver import FRAME_ROWS, READY_ROWS, SHARE_BYTES, Backlog, Prefetch
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, MerklePath
@@ -35,9 +35,9 @@ def envelope(
     )  # fmt: skip
 
 
-def caught_up() -> Backlog:
+def caught_up(prefetch: Prefetch | None = None) -> Backlog:
     """Return a backlog that knows the database holds nothing else."""
-    backlog = Backlog()
+    backlog = Backlog(prefetch or Prefetch(64 << 20))
     backlog.begin_load()
     backlog.end_load(complete=True)
     return backlog
@@ -65,7 +65,7 @@ def test_earlier_messages_of_a_thread_inherit_the_urgency_of_a_later_one() -> No
 
 
 def test_newcomers_do_not_overtake_rows_that_wait_in_the_database() -> None:
-    backlog = Backlog()
+    backlog = Backlog(Prefetch(64 << 20))
     backlog.offer(envelope(Urgency.U3))
     assert len(backlog) == 0
     assert backlog.behind
@@ -80,7 +80,7 @@ def test_memory_is_bounded_and_overflow_is_remembered() -> None:
 
 
 def test_a_newcomer_during_a_load_is_taken_once() -> None:
-    backlog = Backlog()
+    backlog = Backlog(Prefetch(64 << 20))
     twice, late = envelope(), envelope()
     backlog.begin_load()
     backlog.offer(twice)
@@ -92,7 +92,7 @@ def test_a_newcomer_during_a_load_is_taken_once() -> None:
 
 
 def test_an_incomplete_load_leaves_newcomers_to_the_database() -> None:
-    backlog = Backlog()
+    backlog = Backlog(Prefetch(64 << 20))
     backlog.begin_load()
     backlog.offer(envelope())
     backlog.load(envelope())
@@ -130,3 +130,28 @@ def test_a_frame_is_bounded_in_rows_and_bytes_but_one_large_envelope_travels() -
     backlog.offer(envelope(size=10))
     assert len(backlog.take(0)) == 1
     assert len(backlog.take(0)) == 1
+
+
+def test_all_links_together_hold_no_more_than_their_bound_and_each_keeps_a_share() -> None:
+    prefetch = Prefetch(200_000)
+    greedy, modest = caught_up(prefetch), caught_up(prefetch)
+    for _ in range(50):
+        greedy.offer(envelope(size=10_000))
+    assert prefetch.used_bytes <= 200_000 + 11_000
+    assert greedy.behind
+    for _ in range(50):
+        modest.offer(envelope(size=10_000))
+    assert 0 < len(modest) <= SHARE_BYTES // 10_000 + 1
+
+
+def test_what_leaves_memory_is_counted_off_however_it_leaves() -> None:
+    prefetch = Prefetch(1 << 20)
+    backlog = caught_up(prefetch)
+    items = [envelope(), envelope(expire_ms=5), envelope()]
+    for item in items:
+        backlog.offer(item)
+    backlog.take(10)
+    backlog.land(items[0].digest)
+    assert prefetch.used_bytes == items[2].envelope.size_bytes
+    backlog.forget()
+    assert prefetch.used_bytes == 0

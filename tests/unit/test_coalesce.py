@@ -1,0 +1,82 @@
+"""Concurrent submissions share batches, and a full queue says so."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.errors import QuotaExceeded, StoreUnavailable
+from gateway.model.header import Urgency
+from gateway.workers.coalesce import BATCH, CoalescedSubmit
+
+
+def submission(urgency=Urgency.U3, size=10):
+    return SimpleNamespace(draft=SimpleNamespace(urgency=urgency, body_bytes=b"x" * size))
+
+
+class SlowService:
+    """Answers each submission with itself once it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.gate = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def submit(self, submissions):
+        self.batches.append(len(submissions))
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return list(submissions)
+
+
+async def test_what_arrives_behind_a_batch_under_way_becomes_one_batch() -> None:
+    service = SlowService()
+    coalesced = CoalescedSubmit(service, 1 << 20)
+    first = asyncio.create_task(coalesced.submit([submission()]))
+    await asyncio.sleep(0)
+    rest = [asyncio.create_task(coalesced.submit([submission()])) for _ in range(20)]
+    await asyncio.sleep(0)
+    service.gate.set()
+    await asyncio.gather(first, *rest)
+    assert service.batches == [1, 20]
+
+
+async def test_answers_go_to_whom_they_belong_and_batches_are_bounded() -> None:
+    service = SlowService()
+    service.gate.set()
+    coalesced = CoalescedSubmit(service, 1 << 20)
+    wanted = [[submission() for _ in range(n)] for n in (3, BATCH, 2 * BATCH + 1)]
+    answers = await asyncio.gather(*(coalesced.submit(items) for items in wanted))
+    assert answers == wanted
+    assert max(service.batches) <= BATCH
+
+
+async def test_a_full_queue_tells_all_but_flash_to_come_back() -> None:
+    service = SlowService()
+    coalesced = CoalescedSubmit(service, 100)
+    running = asyncio.create_task(coalesced.submit([submission()]))
+    await asyncio.sleep(0)
+    queued = asyncio.create_task(coalesced.submit([submission(size=100)]))
+    await asyncio.sleep(0)
+    refused, flash = submission(), submission(Urgency.U0)
+    both = asyncio.create_task(coalesced.submit([refused, flash]))
+    await asyncio.sleep(0)
+    service.gate.set()
+    answers = await both
+    assert isinstance(answers[0], QuotaExceeded)
+    assert answers[1] is flash
+    await asyncio.gather(running, queued)
+    assert await coalesced.submit([refused]) == [refused]
+
+
+async def test_a_store_that_cannot_now_is_an_answer_and_a_bug_reaches_the_caller() -> None:
+    service = SlowService()
+    service.gate.set()
+    coalesced = CoalescedSubmit(service, 1 << 20)
+    service.error = StoreUnavailable("the disk is full")
+    (answer,) = await coalesced.submit([submission()])
+    assert isinstance(answer, StoreUnavailable)
+    service.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        await coalesced.submit([submission()])
