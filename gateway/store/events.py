@@ -53,7 +53,10 @@ SINCE: Final = Statement(
     .order_by(event.c.position)
     .limit(bindparam("max_rows", type_=Integer))
 )
-FIRST_AND_LAST: Final = Statement(select(func.min(event.c.position), func.max(event.c.position)))
+# Two statements in one: both ends at once would be looked for in all that is between.
+FIRST_AND_LAST: Final = Statement(
+    select(select(func.min(event.c.position)).scalar_subquery(), select(func.max(event.c.position)).scalar_subquery())
+)
 
 
 def assign_positions(tx: Transaction, operation: AssignPositions) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Integer, and_, bindparam, exists, or_, select, tuple_, update
+from sqlalchemy import Integer, and_, bindparam, exists, or_, select, update
 
 from gateway.errors import StoreCorrupt
 from gateway.ids import MessageId
@@ -45,7 +45,8 @@ KNOWN: Final = Lookup(
 )
 PREDECESSORS: Final = Lookup(
     lambda keys: select(received.c.sender, received.c.thread_id, received.c.digest, received.c.state).where(
-        tuple_(received.c.thread_id, received.c.digest).in_(keys)
+        # Not a list of row values: SQLite would read the whole table for it.
+        or_(*(and_(received.c.thread_id == thread, received.c.digest == digest) for thread, digest in keys))
     ),
     received.c.thread_id,
     received.c.digest,
@@ -85,7 +86,6 @@ DUE: Final = Statement(
         ~_predecessor_held,
         or_(received.c.hold_until_ms <= bindparam("now_ms"), _predecessor_there),
     )
-    .order_by(received.c.id)
     .limit(bindparam("max_rows", type_=Integer))
     .with_for_update(of=received)
 )
@@ -187,7 +187,8 @@ def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> No
 
 def free_held(tx: Transaction, operation: FreeHeld) -> int:
     """Show held messages whose wait is over."""
-    rows = tx.rows(DUE, now_ms=operation.now_ms, max_rows=_DUE_ROWS)
+    # Put in order here: an order in the statement would lead past the index of what is held.
+    rows = sorted(tx.rows(DUE, now_ms=operation.now_ms, max_rows=_DUE_ROWS), key=lambda row: int(row[0]))
     _show(tx, [row for row in rows if row[5]], operation.now_ms, gap=False)
     _show(tx, [row for row in rows if not row[5]], operation.now_ms, gap=True)
     return len(rows) + _free_successors(tx, [(row[1], row[3], row[4]) for row in rows], operation.now_ms)

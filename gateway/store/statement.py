@@ -8,7 +8,7 @@ many keys are looked up in one statement, padded by repeating the last.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Table, bindparam, literal_column, tuple_
+from sqlalchemy import Table, bindparam, literal_column
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -100,10 +100,9 @@ class Lookup:
         def slot(column: int, place: int) -> BindParameter[Any]:
             return bindparam(f"key_{column}_{place}", type_=self._columns[column].type)
 
-        columns = range(len(self._columns))
-        if len(columns) == 1:
+        if len(self._columns) == 1:
             return compile_statement(self._build([slot(0, place) for place in range(size)]), engine)
-        keys = [tuple_(*(slot(column, place) for column in columns)) for place in range(size)]
+        keys = [tuple(slot(column, place) for column in range(len(self._columns))) for place in range(size)]
         return compile_statement(self._build(keys), engine)
 
 

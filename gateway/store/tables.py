@@ -107,6 +107,9 @@ Index(
     outbox.c.partner,
     outbox.c.urgency,
     outbox.c.sequence,
+    # To count and to summarise without a look at the rows.
+    outbox.c.create_ms,
+    outbox.c.state,
     sqlite_where=_waiting,
     postgresql_where=_waiting,
 )

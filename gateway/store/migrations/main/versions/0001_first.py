@@ -78,7 +78,7 @@ def upgrade() -> None:
     op.create_index(
         "outbox_queue",
         "outbox",
-        ["partner", "urgency", "sequence"],
+        ["partner", "urgency", "sequence", "create_ms", "state"],
         sqlite_where=sa.text("state = 1"),
         postgresql_where=sa.text("state = 1"),
     )
