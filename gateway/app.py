@@ -143,7 +143,7 @@ def _servers(parts: Parts, administration: Administration) -> Servers:
     exchange = exchange_listener(
         address=config.listen.exchange,
         own=config.partner,
-        identity=parts.identity,
+        identity=parts.held.system_identity,
         own_roots=own_roots,
         submitters=submitters,
         clock=parts.clock,

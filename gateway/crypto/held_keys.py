@@ -1,13 +1,13 @@
 """Keys as a keyring holds them, with the time they count, and their form in its JSON."""
 
 import base64
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, Self
 
 from gateway.crypto.keys import OpenKey, SealKey, SignKey, key_id
 from gateway.errors import ConfigInvalid
 from gateway.model.header import MAX_AHEAD_MS
-from gateway.model.partner import CardKey, KeyPurpose
+from gateway.model.partner import CardKey, CardSignature, KeyPurpose, SignedCard
 
 _DAY_MS: Final = 86_400_000
 SEAL_LIFETIME_MS: Final = 30 * _DAY_MS
@@ -155,6 +155,55 @@ class HeldSealKey:
             end_ms=int(entry["end_ms"]),
             revoke_ms=_optional_int(entry["revoke_ms"]),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerTls:
+    """What links show after a recovery, until partners know the new authority."""
+
+    key_pem: bytes = field(repr=False)
+    certificate_pem: bytes
+    authority_certificate_pem: bytes
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a TLS key is stored locked, never pickled")
+
+    def to_json(self) -> list[str]:
+        """Return it with its secret."""
+        return [to_text(item) for item in (self.key_pem, self.certificate_pem, self.authority_certificate_pem)]
+
+    @classmethod
+    def from_json(cls, entry: list[str]) -> Self:
+        """Return it.
+
+        Raises:
+            ValueError, TypeError: Something else than to_json makes.
+        """
+        key, certificate, authority = (from_text(item) for item in entry)
+        return cls(key_pem=key, certificate_pem=certificate, authority_certificate_pem=authority)
+
+
+def card_to_json(signed: SignedCard) -> dict[str, Any]:
+    """Return a signed card: nothing in it is secret."""
+    return {
+        "card": to_text(signed.card),
+        "signatures": [
+            [item.purpose.name, to_text(item.public_key), to_text(item.signature)] for item in signed.signatures
+        ],
+    }
+
+
+def card_from_json(entry: dict[str, Any]) -> SignedCard:
+    """Return a signed card; nothing about it is verified.
+
+    Raises:
+        KeyError, ValueError, TypeError: Something else than card_to_json makes.
+    """
+    signatures = tuple(
+        CardSignature(purpose=KeyPurpose[purpose], public_key=from_text(public), signature=from_text(signature))
+        for purpose, public, signature in entry["signatures"]
+    )
+    return SignedCard(card=from_text(entry["card"]), signatures=signatures)
 
 
 def past_to_json(key: CardKey) -> dict[str, Any]:

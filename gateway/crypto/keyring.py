@@ -17,8 +17,11 @@ from gateway.crypto import certificates
 from gateway.crypto.held_keys import (
     IDENTITY_LIFETIME_MS,
     SEAL_LIFETIME_MS,
+    FormerTls,
     HeldSealKey,
     HeldSignKey,
+    card_from_json,
+    card_to_json,
     from_text,
     past_from_json,
     past_to_json,
@@ -27,7 +30,7 @@ from gateway.crypto.held_keys import (
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.errors import ConfigInvalid, GatewayError, PassphraseWrong
 from gateway.ids import PartnerId
-from gateway.model.partner import CardKey, KeyPurpose
+from gateway.model.partner import CardKey, KeyPurpose, SignedCard
 
 _FORMAT: Final = "concord-keyring"
 _VERSION: Final = 1
@@ -59,6 +62,9 @@ class Keyring:
     card_sequence: int
     """Number of the last card made; 0 before the first."""
     card_digest: bytes
+    recovered_card: SignedCard | None = None
+    """The last card signed by the recovery key. Partners that were away take no later card before they have seen it."""
+    former_tls: FormerTls | None = None
 
     def __repr__(self) -> str:
         return f"Keyring({self.partner}, identity {self.identity.id.hex()})"
@@ -183,11 +189,53 @@ class Keyring:
         """Return the keyring with a new identity key; the next card is signed by the old one as well."""
         return replace(self._rotate(KeyPurpose.IDENTITY, now_ms, revoke=revoke), previous_identity=self.identity)
 
+    def recover(self, now_ms: int, names: Sequence[str] = ("localhost", "127.0.0.1")) -> "Keyring":
+        """Return the keyring in which nothing counts any more that a thief of this one has.
+
+        All signing and encryption keys are new and the old ones revoked. TLS has a new authority, and national systems
+        need certificates of it; links show the former certificate until `rotate_tls`, because partners know the new
+        authority only from the card that travels over them. The next card needs the recovery key: see with_recovered.
+        """
+        ring = self.rotate_seal(now_ms, revoke=True)
+        ring = ring.rotate_envelope(now_ms, revoke=True).rotate_receipt(now_ms, revoke=True)
+        ring = ring.rotate_log(now_ms, revoke=True).rotate_identity(now_ms, revoke=True)
+        authority = certificates.create_authority(self.partner, now_ms)
+        key, certificate = certificates.issue_gateway(authority, self.partner, now_ms, names)
+        return replace(
+            ring,
+            # What a thief can sign with vouches for nothing.
+            previous_identity=None,
+            authority_key_pem=authority[0],
+            authority_certificate_pem=authority[1],
+            tls_key_pem=key,
+            tls_certificate_pem=certificate,
+            # A second recovery before the first has reached everybody: what partners know is still the oldest.
+            former_tls=self.former_tls
+            or FormerTls(
+                key_pem=self.tls_key_pem,
+                certificate_pem=self.tls_certificate_pem,
+                authority_certificate_pem=self.authority_certificate_pem,
+            ),
+        )
+
+    @property
+    def link_tls(self) -> tuple[bytes, bytes]:
+        """Key and certificate (PEM) shown on links."""
+        if self.former_tls is not None:
+            return self.former_tls.key_pem, self.former_tls.certificate_pem
+        return self.tls_key_pem, self.tls_certificate_pem
+
+    @property
+    def authority_certificates_pem(self) -> tuple[bytes, ...]:
+        """Certificates of the authorities that links may lead to, as the card lists them."""
+        former = () if self.former_tls is None else (self.former_tls.authority_certificate_pem,)
+        return (self.authority_certificate_pem, *former)
+
     def rotate_tls(self, now_ms: int, names: Sequence[str] = ("localhost", "127.0.0.1")) -> "Keyring":
-        """Return the keyring with a new TLS key and certificate under the same authority."""
+        """Return the keyring with a new TLS key and certificate under its authority; a former one ends."""
         authority = (self.authority_key_pem, self.authority_certificate_pem)
         key, certificate = certificates.issue_gateway(authority, self.partner, now_ms, names)
-        return replace(self, tls_key_pem=key, tls_certificate_pem=certificate)
+        return replace(self, tls_key_pem=key, tls_certificate_pem=certificate, former_tls=None)
 
     def _rotate(self, purpose: KeyPurpose, now_ms: int, *, revoke: bool) -> "Keyring":
         retired = self._held(purpose).retire(purpose, now_ms, revoke=revoke)
@@ -200,6 +248,10 @@ class Keyring:
     def with_card(self, sequence: int, digest: bytes) -> "Keyring":
         """Return the keyring that remembers the last card made from it."""
         return replace(self, card_sequence=sequence, card_digest=digest)
+
+    def with_recovered(self, sequence: int, digest: bytes, signed: SignedCard) -> "Keyring":
+        """Return the keyring that keeps the card that the recovery key has signed."""
+        return replace(self, card_sequence=sequence, card_digest=digest, recovered_card=signed)
 
     def to_bytes(self) -> bytes:
         """Return the keyring as JSON with every secret in it. Never stored as it is: see lock."""
@@ -251,6 +303,8 @@ def _to_json(ring: Keyring) -> dict[str, Any]:
         "tls": [to_text(ring.tls_key_pem), to_text(ring.tls_certificate_pem)],
         "card_sequence": ring.card_sequence,
         "card_digest": to_text(ring.card_digest),
+        "recovered_card": card_to_json(ring.recovered_card) if ring.recovered_card else None,
+        "former_tls": ring.former_tls.to_json() if ring.former_tls else None,
     }
 
 
@@ -273,4 +327,7 @@ def _from_json(data: dict[str, Any]) -> Keyring:
         tls_certificate_pem=from_text(tls_certificate),
         card_sequence=int(data["card_sequence"]),
         card_digest=from_text(data["card_digest"]),
+        # Absent in keyrings that are older than recovery.
+        recovered_card=card_from_json(data["recovered_card"]) if data.get("recovered_card") else None,
+        former_tls=FormerTls.from_json(data["former_tls"]) if data.get("former_tls") else None,
     )

@@ -56,11 +56,11 @@ def recover_card(
         ConfigInvalid: The recovery key is not the one that the partner's card names.
     """
     if recovery.partner != keyring.partner:
-        raise ConfigInvalid(f"the recovery key is that of '{recovery.partner}', the gateway that of '{keyring.partner}'")
+        raise ConfigInvalid(f"the recovery key is that of '{recovery.partner}', not of '{keyring.partner}'")
     if keyring.recovery_public is None:
-        raise ConfigInvalid(f"the card of '{keyring.partner}' names no recovery key: partners would not believe this one")
+        raise ConfigInvalid("the card of this gateway names no recovery key: partners would not believe this one")
     if recovery.public != keyring.recovery_public:
-        raise ConfigInvalid(f"the recovery key is not the one that the card of '{keyring.partner}' names")
+        raise ConfigInvalid("the recovery key is not the one that the card of this gateway names")
     wanted = _card(keyring, profile, endpoints, max(keyring.card_sequence, above) + 1, now_ms)
     signed = recovery_sign_card(wanted, recovery=recovery.key, identity=keyring.identity, codec=codec)
     return keyring.with_recovered(wanted.sequence, card_digest(signed.card), signed), signed

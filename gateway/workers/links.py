@@ -11,6 +11,7 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId, uuid7
+from gateway.model.partner import SignedCard
 from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.workers.link import LinkWorker
 from gateway.workers.open_link import LinkParts
@@ -32,6 +33,7 @@ class Links:
         keys: KeyHolder,
         clock: Clock,
         prefetch: Prefetch,
+        recovered_card: Callable[[], SignedCard | None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._store = store
@@ -41,6 +43,7 @@ class Links:
         self._keys = keys
         self._clock = clock
         self._prefetch = prefetch
+        self._recovered_card = recovered_card
         # A home has one process, held by a lock: whoever held its leases before is dead, and they need not be sat out.
         self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms()))) if store.shared else _ONLY_PROCESS
         self._workers: dict[PartnerId, LinkWorker] = {}
@@ -95,6 +98,7 @@ class Links:
                 keys=self._keys,
                 clock=self._clock,
                 prefetch=self._prefetch,
+                recovered_card=self._recovered_card,
             )
         )
         self._workers[partner] = worker

@@ -74,6 +74,8 @@ class LinkParts:
     clock: Clock
     prefetch: Prefetch
     """Shared by all links of this process."""
+    recovered_card: Callable[[], SignedCard | None]
+    """Gives our last card that the recovery key has signed."""
 
     async def take_lease(self, now_ms: int) -> int | None:
         """Take or renew the partner's lease; its epoch, or None while another replica holds it."""
@@ -162,13 +164,26 @@ class OpenLink:
         own = parts.directory.own_card()
         if own == self._shared_card:
             return
-        theirs = await parts.carrier.fetch_card(parts.identity(), parts.directory.card(parts.partner), own)
+        theirs = await self._exchange_cards(own)
         try:
             await parts.directory.offer(parts.partner, theirs)
         except CardRejected as error:
             # Their sealed messages still verify against the card we trust; an operator must look at the other one.
             log.warning("card.rejected", partner=parts.partner.code, reason=error.reason)
         self._shared_card = own
+
+    async def _exchange_cards(self, own: SignedCard) -> SignedCard:
+        parts = self._parts
+        card = parts.directory.card(parts.partner)
+        try:
+            return await parts.carrier.fetch_card(parts.identity(), card, own)
+        except PartnerUnreachable:
+            recovered = parts.recovered_card()
+            if recovered is None or recovered == own:
+                raise
+            # A partner that was away during a recovery refuses what came after, until it has seen the card between.
+            await parts.carrier.fetch_card(parts.identity(), card, recovered)
+            return await parts.carrier.fetch_card(parts.identity(), card, own)
 
     # --- out -----------------------------------------------------------------------------------------------------
 
