@@ -36,6 +36,8 @@ from gateway.ports import (
 FRAME_ROWS: Final = 128
 FRAME_BYTES: Final = 1 << 20
 """A frame stays well under the 4 MiB that a link takes; one larger envelope travels alone."""
+UNANSWERED: Final = "UNANSWERED"
+"""Why an envelope comes again about which the partner's answer says nothing."""
 READY_ROWS: Final = 1024
 READY_BYTES: Final = 4 << 20
 """Kept in memory for one partner, whatever waits."""
@@ -306,11 +308,11 @@ class Courier:
             )
         landed = sum(backlog.land(item.receipt.envelope_digest) is not None for item in receipts)
         reason = await self._defer(partner, epoch, backlog, frame, answer)
-        # What got neither receipt nor deferral (a repeat under an older envelope) is read from the database again if it
-        # still waits there.
+        # What got neither receipt nor deferral is read from the database again if it still waits there.
         for item in frame:
             if backlog.land(item.digest) is not None:
                 backlog.behind = True
+                reason = reason or UNANSWERED
         return Settled(landed=landed, deferred_reason=reason)
 
     async def _defer(
@@ -325,11 +327,16 @@ class Courier:
             item = frame[deferral.index]
             backlog.land(item.digest)
             backlog.behind = True
-            if deferral.reason == KeyRetired.reason:
+            if deferral.reason == KeyRetired.reason and self._has_newer_key(partner, item):
                 await self.seal_again(partner, epoch, item)
             else:
                 reason = deferral.reason
         return reason
+
+    def _has_newer_key(self, partner: PartnerId, item: ReadyEnvelope) -> bool:
+        """Say whether sealing again would change anything: a partner may call a key retired and show no other."""
+        used = self._codec.decode_record(item.envelope.record).seal_key_id
+        return self._directory.seal_key(partner, self._clock.now_ms()).id != used
 
     async def seal_again(self, partner: PartnerId, epoch: int, item: ReadyEnvelope) -> None:
         """Seal a waiting message for the partner's present key, under a new envelope id."""

@@ -69,6 +69,8 @@ class _Judged:
     pings: list[tuple[int, OpenedEnvelope]] = field(default_factory=list)
     refused: list[tuple[int, bytes, str]] = field(default_factory=list)
     repeats: list[ReceiptProof] = field(default_factory=list)
+    resealed: list[tuple[int, bytes]] = field(default_factory=list)
+    """Known messages under an envelope that has no receipt yet."""
     deferrals: list[Deferral] = field(default_factory=list)
 
 
@@ -174,6 +176,9 @@ class ReceiveService:
             if earlier is not None:
                 if earlier.content_commitment == commitment:
                     judged.repeats.append(earlier.proof)
+                    if self._codec.decode_receipt(earlier.proof.receipt).envelope_digest != item.digest:
+                        # Sealed again: the sender waits for a receipt that names this envelope.
+                        judged.resealed.append((index, item.digest))
                 else:
                     judged.refused.append((index, item.digest, MessageIdReused.reason))
                 continue
@@ -212,6 +217,7 @@ class ReceiveService:
         stated = [
             *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
             *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),
+            *((index, digest, Outcome.RECEIVED, "") for index, digest in judged.resealed),
             *((index, digest, Outcome.REFUSED, reason) for index, digest, reason in judged.refused),
         ]
         if not stated:

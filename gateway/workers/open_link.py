@@ -281,7 +281,7 @@ class OpenLink:
             self.receipts_maybe = True
             self._signal.wake()
         if settled.deferred_reason and not settled.landed:
-            # The partner cannot take anything now: pause instead of spinning on the same rows.
+            # The partner takes nothing now: pause instead of spinning on the same rows.
             await asyncio.sleep(DEFERRED_PAUSE_S)
         self._unsettled -= 1
         self._settled.set()

@@ -222,6 +222,42 @@ async def test_a_retired_key_is_answered_with_the_new_card_and_the_message_is_se
     assert body == (await cn.reader.get(CN, result.message_id)).body_bytes
 
 
+async def rotate_seal_key(nation: Nation) -> None:
+    """Retire a nation's encryption key at once."""
+    old = nation.secrets.seal
+    nation.secrets.seal = OpenKey.generate()
+    keys = nation.own_keys()
+    object.__setattr__(keys, "retired", frozenset({old.seal_key.id}))
+    nation.keys.replace(keys)
+    known = nation.directory.known(nation.partner)
+    await nation.directory.put_own(nation.make_card(known.card.sequence + 1, known.verified.digest))
+
+
+async def test_a_message_whose_receipt_was_lost_before_the_key_was_retired_is_not_sent_for_ever(world) -> None:
+    cn, th, _ = world
+    cn.network.lose_answers = 1
+    result = await cn.send("th")
+    await received(th, result)
+    await rotate_seal_key(th)
+    cn.links.heard(TH)
+    await settled(cn, result, "th")
+    assert len(await th.store.read(ListMessages(sent=False, before_ms=1 << 52, before_id=b"", max_rows=9))) == 1
+    frames = cn.network.frames
+    await asyncio.sleep(0.05)
+    assert cn.network.frames == frames
+
+
+async def test_a_partner_that_calls_its_only_key_retired_does_not_make_us_spin(world) -> None:
+    cn, th, _ = world
+    keys = th.own_keys()
+    object.__setattr__(keys, "retired", frozenset({th.secrets.seal.seal_key.id}))
+    object.__setattr__(keys, "open_keys", {})
+    th.keys.replace(keys)
+    await cn.send("th")
+    await asyncio.sleep(0.3)
+    assert cn.network.frames < 5
+
+
 async def test_a_known_message_id_with_other_content_is_refused_with_a_signed_receipt(world) -> None:
     cn, th, _ = world
     result = await cn.send("th")
