@@ -79,12 +79,15 @@ def postgres_failure(error: BaseException, doing: str) -> BaseException:
 
 def _lost(error: BaseException) -> bool:
     """Tell whether an error without a state is about the connection."""
+    chain: list[BaseException] = []
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError | TimeoutError | PoolTimeout):
-            return True
-        # The driver's own word for a connection that is closed under it.
-        if type(seen).__name__ in {"InterfaceError", "ConnectionDoesNotExistError", "InternalClientError"}:
-            return True
+        chain.append(seen)
         seen = getattr(seen, "orig", None) or seen.__cause__
-    return False
+    names = {type(item).__name__ for item in chain}
+    if "DataError" in names:
+        return False  # a value that does not fit its type, which the driver counts among its interface errors
+    # The last three are the driver's own words for a connection that is closed under it.
+    return any(isinstance(item, OSError | TimeoutError | PoolTimeout) for item in chain) or not names.isdisjoint(
+        {"InterfaceError", "ConnectionDoesNotExistError", "InternalClientError"}
+    )

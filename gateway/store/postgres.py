@@ -66,7 +66,11 @@ class PostgresStore:
             asyncio.create_task(self._run(), name="store-write"),
             asyncio.create_task(self._listen(listening), name="store-listen"),
         ]
-        await listening.wait()
+        try:
+            await asyncio.wait_for(listening.wait(), 2 * _CONNECT_S)
+        except TimeoutError:
+            await self.close()
+            raise StoreUnavailable("the database does not let us listen") from None
 
     @property
     def shared(self) -> bool:
@@ -92,7 +96,6 @@ class PostgresStore:
         answer = ANSWERS.get(type(query))
         if answer is None:
             raise RuntimeError(f"the store has no answer for {type(query).__name__}")
-        connection: AsyncConnection | None = None
         try:
             async with self._snapshots.connect() as connection:
                 result: T = await connection.run_sync(_answer, answer, query)
@@ -221,8 +224,8 @@ class PostgresStore:
                     finally:
                         # Not back into the pool with a listener on it.
                         await connection.invalidate()
-            except (SQLAlchemyError, OSError, Exception) as error:  # noqa: BLE001 - the database may be away for long
-                postgres_failure(error, "listening")
+            except Exception:  # noqa: BLE001, S110 - the database may be away for long; reads and writes say so
+                pass
             await asyncio.sleep(_RECONNECT_S)
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway import ports
 from gateway.errors import ConfigInvalid, SchemaTooNew, StoreUnavailable
+from gateway.model.envelope import Outcome
 from gateway.ports import (
     CommitReceived,
     CountMessages,
@@ -101,6 +102,25 @@ async def test_bad_operation_in_a_group_harms_no_other_and_tells_nothing(store, 
     assert bad.content_sealed.hex() not in repr(failure)
     assert [result.status for (result,) in results] == [SubmissionStatus.NEW] * 5
     assert await store.read(CountMessages()) == Counts(5, 0, 5)
+
+
+@pytest.mark.parametrize("time_ms", [2**63, -(2**63) - 1, 2**100])
+async def test_number_that_no_column_holds_is_a_mistake_and_harms_nothing(store, make, time_ms):
+    message = make.sealed(TH)
+    await store.write(submit(message))
+    with pytest.raises(RuntimeError):
+        await store.write(receipts(receipt(message.digest, time_ms=time_ms)))
+    await store.write(receipts(receipt(message.digest)))
+    assert (await store.read(CountMessages())).waiting == 0
+
+
+async def test_text_in_any_script_comes_back_as_it_was(store, make):
+    message = make.sealed(TH)
+    await store.write(submit(message))
+    reason = "\u202eေလ้ກ\u200d中文'\";--\U0001f600"
+    await store.write(receipts(receipt(message.digest, Outcome.REFUSED, reason=reason)))
+    (delivery,) = (await store.read(FindMessage(sender=CN, message_id=message.message_id))).deliveries
+    assert delivery.reason == reason
 
 
 async def test_operation_of_an_unknown_kind_is_refused(store):
