@@ -3,10 +3,11 @@
 A log line is a copy for operators, never the record, and never carries content of a message or data about a person.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -36,6 +37,21 @@ def _plain(value: Any) -> str | int | float | bool | None:
     return text if len(text) <= 512 else text[:512] + "..."
 
 
+class _LossyStream:
+    """Where lines go. One that cannot be written, to a full disk or a reader that is gone, is lost and nothing else is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Write one JSON object a line to the stream (default: standard error)."""
     structlog.configure(
@@ -47,7 +63,7 @@ def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _LossyStream(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
 
