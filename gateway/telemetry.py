@@ -38,7 +38,7 @@ def _plain(value: Any) -> str | int | float | bool | None:
 
 
 class _LossyStream:
-    """Where lines go. One that cannot be written, to a full disk or a reader that is gone, is lost and nothing else is."""
+    """Where lines go. A line that cannot be written, to a full disk or to nobody, is lost, and nothing else."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
