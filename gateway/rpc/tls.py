@@ -25,18 +25,20 @@ def server_credentials(identity: Callable[[], LinkIdentity], roots: Roots) -> gr
         identity: Gives this gateway's current certificate and key. Called in a thread of gRPC's, so must not block.
         roots: Gives the roots trusted now. Not empty: without roots TLS would not ask for certificates.
     """
-    last: tuple[LinkIdentity, tuple[bytes, ...]] | None = None
-    made: grpc.ServerCertificateConfiguration | None = None
+    shown: tuple[LinkIdentity, tuple[bytes, ...]] | None = None
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        nonlocal last, made
+    def configuration() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
         current = (identity(), roots())
-        if made is None or current != last:
-            made = grpc.ssl_server_certificate_configuration(
-                [(current[0].private_key_pem, current[0].certificate_chain_pem)],
-                root_certificates=b"".join(der_to_pem(der) for der in current[1]),
-            )
-            last = current
+        if current == shown:
+            # None keeps what is shown. With a configuration for every handshake gRPC swaps its own under handshakes
+            # of other connections: strangers who connect by the hundred end the process (SIGSEGV).
+            return None
+        made = grpc.ssl_server_certificate_configuration(
+            [(current[0].private_key_pem, current[0].certificate_chain_pem)],
+            root_certificates=b"".join(der_to_pem(der) for der in current[1]),
+        )
+        shown = current
         return made
 
     return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
