@@ -30,7 +30,7 @@ from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import key_context
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
-from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.header import Header, Kind, Mode, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
@@ -71,6 +71,8 @@ class _Judged:
     repeats: list[ReceiptProof] = field(default_factory=list)
     resealed: list[tuple[int, bytes]] = field(default_factory=list)
     """Known messages under an envelope that has no receipt yet."""
+    retired: list[tuple[int, Header]] = field(default_factory=list)
+    """Sealed for a key that is retired."""
     deferrals: list[Deferral] = field(default_factory=list)
 
 
@@ -115,7 +117,9 @@ class ReceiveService:
         if frame.envelopes:
             opened = self._open_all(partner, frame.envelopes, judged, now_ms)
             for _ in range(MAX_ROUNDS):
-                attempt = _Judged(refused=list(judged.refused), deferrals=list(judged.deferrals))
+                attempt = _Judged(
+                    refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals)
+                )
                 await self._judge(partner, opened, attempt)
                 batch, stored = await self._commit(partner, attempt, now_ms)
                 if stored:
@@ -158,7 +162,10 @@ class ReceiveService:
                 item = opener.open(envelope, sender=partner, verify_keys=verify_key, now_ms=now_ms)
                 # Counted only now: before the signature is checked the urgency is anybody's claim.
                 self._quota.take(partner.code, item.header.urgency, now_ms)
-            except (KeyRetired, Busy) as error:
+            except KeyRetired:
+                # Raised after the signature was checked, so that the header is the sender's.
+                judged.retired.append((index, self._codec.decode_header(envelope.header)))
+            except Busy as error:
                 judged.deferrals.append(Deferral(index=index, reason=error.reason))
             except GatewayError as error:
                 judged.refused.append((index, opener.digest_of(envelope), error.reason))
@@ -167,8 +174,15 @@ class ReceiveService:
         return opened
 
     async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
-        ids = tuple(item.header.message_id for _, item in opened)
+        ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
+        for index, header in judged.retired:
+            earlier = known.get(header.message_id)
+            if earlier is not None and earlier.content_commitment == header.content_commitment:
+                # It came before the key was retired: sealed again it would be evidenced under two envelopes.
+                judged.repeats.append(earlier.proof)
+            else:
+                judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
             message_id, commitment = item.header.message_id, item.header.content_commitment

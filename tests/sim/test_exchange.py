@@ -11,6 +11,7 @@ from gateway.clock import SystemClock
 from gateway.crypto.keys import OpenKey
 from gateway.errors import (
     AuthorityNotYours,
+    EnvelopeRejected,
     FieldInvalid,
     MessageIdReused,
     PartnerFrozen,
@@ -22,7 +23,7 @@ from gateway.exchange.quota import Quota
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome
 from gateway.model.header import Supersedes, Urgency
-from gateway.ports import ListMessages, OutgoingFrame, QueueSummaries, SubmissionStatus, WaitingEnvelopes
+from gateway.ports import FrameAnswer, ListMessages, OutgoingFrame, QueueSummaries, SubmissionStatus, WaitingEnvelopes
 from tests.sim.nations import CODEC, Nation, Network, Secrets, until
 
 CN, TH, LA = PartnerId("cn"), PartnerId("th"), PartnerId("la")
@@ -356,3 +357,37 @@ async def test_a_restart_sends_what_was_waiting(tmp_path: Path) -> None:
     for result in results:
         await settled(again, result, "th")
     await asyncio.gather(again.stop(), th.stop())
+
+
+async def test_a_message_received_before_its_key_was_retired_keeps_its_envelope_and_can_be_acknowledged(world) -> None:
+    cn, th, _ = world
+    cn.network.lose_answers = 1
+    result = await cn.send("th")
+    await received(th, result)
+    await rotate_seal_key(th)
+    cn.links.heard(TH)
+    await settled(cn, result, "th")
+    await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+    await settled(cn, result, "th", "acknowledged")
+
+
+async def test_frames_that_are_answered_side_by_side_with_the_same_new_card_do_not_end_the_link(world) -> None:
+    cn, th, _ = world
+    await rotate_seal_key(th)
+    card = th.directory.own_card()
+    taken = await asyncio.gather(*(cn.directory.offer(TH, card) for _ in range(6)))
+    assert sorted(taken) == [False] * 5 + [True]
+
+
+async def test_an_answer_that_says_more_than_the_frame_asked_is_refused_before_it_costs(world) -> None:
+    cn, th, _ = world
+    result = await cn.send("th")
+    await settled(cn, result, "th")
+    stored = await cn.found(CN, result.message_id)
+    answer = FrameAnswer(
+        sequence=1, receipts=None, repeats=(stored.deliveries[0].proof,) * 9, deferrals=(), card=None,
+        receipts_stored=False,
+    )  # fmt: skip
+    worker = cn.links.worker(TH)
+    with pytest.raises(EnvelopeRejected):
+        await worker._parts.courier.settle(TH, 1, worker._backlog, (), answer)
