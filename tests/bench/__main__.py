@@ -1,7 +1,7 @@
 """Measure Concord: `python -m tests.bench [--quick] [--only PART]`, or `make bench`.
 
 Prints a table and writes build/bench.json. Floor and gateway are measured in turn, round by round, so that whatever
-else the machine does falls on both; a figure is the median of its rounds. docs/decisions/0004-speed.md says what the
+else the machine does falls on both; a figure is the median of its rounds. docs/decisions/0005-speed.md says what the
 figures mean and where the time goes.
 """
 
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+
+import psutil
 
 from tests.bench import bulk
 from tests.bench.exchange import Exchange
@@ -44,15 +46,21 @@ QUICK = Size(rounds=2, streamed=2_000, unary=600, alone=25, alerts=2, backlog=5_
 def rates(size: Size) -> Figures:
     """Compare throughput and idle latency of floor and gateway."""
     seen: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
     with ExitStack() as stack:
         ends = {"floor": stack.enter_context(Floor()), "exchange": stack.enter_context(Exchange())}
         for _ in range(size.rounds):
-            for name, end in ends.items():
-                seen.setdefault(f"{name}.msgs_per_s", []).append(end.streamed(size.streamed))
-            for name, end in ends.items():
-                seen.setdefault(f"{name}_unary.msgs_per_s", []).append(end.unary(size.unary))
+            for manner, count in (("", size.streamed), ("_unary", size.unary)):
+                for name, end in ends.items():
+                    before = _cpu_s(end.pids)
+                    rate = end.unary(count) if manner else end.streamed(count)
+                    seen.setdefault(f"{name}{manner}.msgs_per_s", []).append(rate)
+                    for role, used_s in _cpu_s(end.pids).items():
+                        cpu.setdefault(f"{name}{manner} {role}", []).append((used_s - before[role]) / count * 1e6)
             for name, end in ends.items():
                 seen.setdefault(f"{name}.ms", []).extend(end.latencies_ms(size.alone))
+    for name, values in cpu.items():
+        note(f"{name}: {statistics.median(values):.0f} us of CPU a message")
     figures: Figures = {}
     for name, values in seen.items():
         if name.endswith(".ms"):
@@ -66,6 +74,11 @@ def rates(size: Size) -> Figures:
         ratio = figures[f"exchange{manner}.msgs_per_s"] / figures[f"floor{manner}.msgs_per_s"]
         figures[f"exchange{manner}.ratio_to_floor"] = ratio
     return figures
+
+
+def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
+    used = {role: psutil.Process(pid).cpu_times() for role, pid in pids.items()}
+    return {role: times.user + times.system for role, times in used.items()}
 
 
 def fanout(size: Size) -> Figures:

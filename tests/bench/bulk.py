@@ -5,6 +5,7 @@ hold cannot be opened, and nobody opens it.
 """
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +87,8 @@ def fill(home: Path, count: int) -> int:
     for schema in ("main", "k"):
         connection.execute(f"pragma {schema}.journal_mode=wal")
     connection.close()
+    # What the system still has to write of the load must not be written while the gateway is measured.
+    os.sync()
     return total
 
 

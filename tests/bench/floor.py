@@ -145,8 +145,8 @@ class SenderGateway(exchange_service_pb2_grpc.ExchangeServiceServicer):
 
     async def _commit(self, sealed: list[Sealed]) -> None:
         numbered = list(zip(self._numbers, sealed, strict=False))
-        await self._writer.write(
-            "insert into message values (?, ?, ?)",
+        await self._writer.insert(
+            "message",
             [(number, one.message_id, one.envelope_bytes) for number, one in numbered],
         )
         for item in numbered:
@@ -160,7 +160,7 @@ class SenderGateway(exchange_service_pb2_grpc.ExchangeServiceServicer):
             for number, proof in zip(batch, response.repeats, strict=True):
                 self._verify.verify(proof.receipt, proof.signature)
                 rows.append((number, proof.SerializeToString()))
-            written = self._writer.write("insert into receipt values (?, ?)", rows)
+            written = self._writer.insert("receipt", rows)
             written.add_done_callback(functools.partial(self._count, len(rows)))
 
     def _count(self, number: int, _: asyncio.Future[None]) -> None:
@@ -174,6 +174,7 @@ class ReceiverGateway(federation_service_pb2_grpc.FederationServiceServicer):
 
     def __init__(self, opener: Opener, writer: GroupWriter) -> None:
         self._opener, self._writer = opener, writer
+        self._numbers = itertools.count(1)
 
     async def Link(self, request_iterator: Any, context: Any) -> AsyncIterator[federation_service_pb2.LinkResponse]:
         """Answer frames in order, each once it is on disk, while later ones are being read."""
@@ -188,11 +189,9 @@ class ReceiverGateway(federation_service_pb2_grpc.FederationServiceServicer):
                     body, proof = self._opener.open(envelope)
                     proof_bytes = proof.SerializeToString()
                     digest = hashlib.sha256(proof.receipt).digest()
-                    rows.append((digest, envelope.SerializeToString(), body, proof_bytes))
+                    rows.append((next(self._numbers), digest, envelope.SerializeToString(), body, proof_bytes))
                     response.repeats.append(proof)
-                written = self._writer.write(
-                    "insert into message (digest, envelope, body, proof) values (?, ?, ?, ?)", rows
-                )
+                written = self._writer.insert("message", rows)
                 await taken.put((response, written))
             await taken.put(None)
 
