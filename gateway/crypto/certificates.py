@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -34,6 +35,8 @@ _PEM_HEAD: Final = b"-----BEGIN"
 
 Authority = tuple[bytes, bytes]
 """Key and certificate of an authority, PEM."""
+RootName = tuple[tuple[tuple[str, str], ...], ...]
+"""Subject of a root: kinds and values of its parts, in lower case and without needless white space."""
 
 
 def create_authority(partner: PartnerId, now_ms: int) -> Authority:
@@ -168,6 +171,27 @@ def der_to_pem(der: bytes) -> bytes:
         return _pem(x509.load_der_x509_certificate(der))
     except ValueError:
         raise FieldInvalid("certificate", "is not a DER certificate") from None
+
+
+def root_name(der: bytes) -> RootName:
+    """Return the subject of a root that chains may lead to, in the form in which TLS compares names.
+
+    Raises:
+        FieldInvalid: It is no certificate of an authority, or has a key that TLS does not take.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        name = tuple(
+            tuple(sorted((part.oid.dotted_string, " ".join(str(part.value).lower().split())) for part in rdn))
+            for rdn in certificate.subject.rdns
+        )
+        usable = constraints.ca and isinstance(certificate.public_key(), ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension):
+        usable, name = False, ()
+    if not usable:
+        raise FieldInvalid("certificate", "is not that of an authority with an elliptic-curve or RSA key")
+    return name
 
 
 def _load(data: bytes) -> x509.Certificate:

@@ -19,21 +19,28 @@ from gateway.crypto.cards import (
     verify_key_at,
     verify_next_card,
 )
+from gateway.crypto.certificates import root_name
 from gateway.crypto.keys import SealKey, VerifyKey
 from gateway.errors import (
     CardRejected,
     ConcurrentUpdate,
+    FieldInvalid,
     FingerprintMismatch,
     PartnerFrozen,
     PartnerUnknown,
     StoreCorrupt,
 )
+from gateway.exchange.quota import Quota
 from gateway.ids import PartnerId
+from gateway.model.header import Urgency
 from gateway.model.partner import Card, KeyPurpose, SignedCard
 from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, Store
 
 KEY_GRACE_MS: Final = 37 * 86_400_000
 """DESIGN 5: grace = maximum message lifetime (30 days) + slowest courier (7 days)."""
+CARDS_PER_S: Final = 1 / 60
+CARDS_BURST: Final = 20
+"""New cards taken from one partner. Each is kept for good, and each makes TLS begin anew for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,7 @@ class PartnerDirectory:
         self._callbacks: list[Callable[[PartnerId], None]] = []
         self._verify_keys: dict[tuple[PartnerId, KeyPurpose, bytes], tuple[int, VerifyKey]] = {}
         self._seal_keys: dict[PartnerId, tuple[int, SealKey]] = {}
+        self._quota = Quota(per_second=CARDS_PER_S, burst=CARDS_BURST)
 
     async def load(self) -> None:
         """Read all cards from the store and tell of those that changed."""
@@ -200,6 +208,7 @@ class PartnerDirectory:
             if known is None
             else verify_next_card(signed, current=known.verified, codec=self._codec)
         )
+        self._check_roots(verified.card)
         await self._put(verified, 0 if known is None else known.card.sequence)
         return self.known(card.partner)
 
@@ -208,14 +217,17 @@ class PartnerDirectory:
 
         Raises:
             PartnerUnknown: The first card needs a fingerprint.
-            CardRejected: It does not follow the card we have.
+            CardRejected: It does not follow the card we have, or its roots would stand in another partner's way.
+            QuotaExceeded: It shows new cards too often.
         """
         known = self.known(partner)
         if signed.card == known.verified.signed.card:
             return False
+        self._quota.take(partner.code, Urgency.U3, self._clock.now_ms())
         verified = verify_next_card(signed, current=known.verified, codec=self._codec)
         if verified.card.partner != partner:
             raise CardRejected("the card is another partner's")
+        self._check_roots(verified.card)
         try:
             await self._put(verified, known.card.sequence)
         except ConcurrentUpdate:
@@ -224,6 +236,21 @@ class PartnerDirectory:
                 raise
             return False
         return True
+
+    def _check_roots(self, card: Card) -> None:
+        """Refuse roots that TLS cannot load, and those that carry the name of another partner's root.
+
+        TLS trusts the roots of all partners for the handshake and looks for an issuer by its name: with two of one name
+        it takes one, and never tries the other. A card could so lock out every partner whose root it copies.
+        """
+        try:
+            named = [(root_name(der), der) for der in card.tls_roots]
+        except FieldInvalid as error:
+            raise CardRejected(f"a TLS root of the card cannot be used: {error.text}") from None
+        for partner, roots in self.tls_roots().items():
+            taken = {root_name(der): der for der in roots} if partner != card.partner else {}
+            if any(taken.get(name, der) != der for name, der in named):
+                raise CardRejected(f"a TLS root of the card has the name of a root of '{partner}'")
 
     async def put_own(self, signed: SignedCard) -> None:
         """Store our own card, which we have just signed."""

@@ -25,23 +25,28 @@ def server_credentials(identity: Callable[[], LinkIdentity], roots: Roots) -> gr
         identity: Gives this gateway's current certificate and key. Called in a thread of gRPC's, so must not block.
         roots: Gives the roots trusted now. Not empty: without roots TLS would not ask for certificates.
     """
-    shown: tuple[LinkIdentity, tuple[bytes, ...]] | None = None
 
-    def configuration() -> grpc.ServerCertificateConfiguration | None:
+    def made_of(identity: LinkIdentity, roots: tuple[bytes, ...]) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration(
+            [(identity.private_key_pem, identity.certificate_chain_pem)],
+            root_certificates=b"".join(der_to_pem(der) for der in roots),
+        )
+
+    shown = (identity(), roots())
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
         nonlocal shown
         current = (identity(), roots())
         if current == shown:
             # None keeps what is shown. With a configuration for every handshake gRPC swaps its own under handshakes
             # of other connections: strangers who connect by the hundred end the process (SIGSEGV).
             return None
-        made = grpc.ssl_server_certificate_configuration(
-            [(current[0].private_key_pem, current[0].certificate_chain_pem)],
-            root_certificates=b"".join(der_to_pem(der) for der in current[1]),
-        )
+        made = made_of(*current)
         shown = current
         return made
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
+    # The types that come with grpc do not know that the fetcher may return None.
+    return grpc.dynamic_ssl_server_credentials(made_of(*shown), fetch, require_client_authentication=True)  # type: ignore[arg-type]
 
 
 def partner_roots(tls_roots: Callable[[], dict[PartnerId, tuple[bytes, ...]]], own_roots: Roots) -> Roots:

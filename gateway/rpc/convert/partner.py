@@ -31,6 +31,8 @@ from gateway.rpc.convert.field import (
 
 MAX_CARD_BYTES: Final = 65_536
 """partner.proto, SignedCard.card."""
+MAX_SEQUENCE: Final = (1 << 63) - 1
+"""What a database keeps."""
 _SIGNERS: Final = frozenset({pb.KEY_PURPOSE_IDENTITY, pb.KEY_PURPOSE_RECOVERY})
 
 
@@ -133,6 +135,8 @@ def decode_card(data: bytes) -> Card:
     """
     message = parse(pb.Card, data, "card", MAX_CARD_BYTES)
     check_rules(message, "card")
+    if message.sequence > MAX_SEQUENCE:
+        raise FieldInvalid("card.sequence", f"must be at most {MAX_SEQUENCE}")
     return Card(
         partner=partner_from_text(message.partner, "card.partner"),
         sequence=message.sequence,
