@@ -47,6 +47,9 @@ WINDOW_FRAMES: Final = 6
 """Frames sent and not settled: enough to keep both sides busy, few enough to lose little."""
 ANSWER_TIMEOUT_MS: Final = 30_000
 """A link that is silent for so long with frames under way is half-open: close it and send again."""
+SLOWEST_BYTES_PER_MS: Final = 1
+"""A line of 8 kbit/s is the slowest that counts as one: a frame gets the time it needs there before silence is silence.
+Without it a line slower than a frame in the time above would be given up and begun anew for ever."""
 SCAN_S: Final = 15.0
 """How often the database is looked at without being woken."""
 SHARED_SCAN_S: Final = 1.0
@@ -89,6 +92,11 @@ class _UnderWay:
     frame: OutgoingFrame
     envelopes: tuple[ReadyEnvelope, ...]
     receipts: tuple[WaitingReceipt, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """What its envelopes take on the line, about."""
+        return sum(item.envelope.size_bytes for item in self.envelopes)
 
 
 class OpenLink:
@@ -155,8 +163,10 @@ class OpenLink:
             now_ms = parts.clock.now_ms()
             if await parts.take_lease(now_ms) != self._epoch:
                 raise LeaseLost("another replica holds the link")
-            if self._under_way and now_ms - self._heard_ms > ANSWER_TIMEOUT_MS:
-                raise PartnerUnreachable(f"no answer for {ANSWER_TIMEOUT_MS // 1000} s")
+            if self._under_way:
+                borne_ms = ANSWER_TIMEOUT_MS + self._under_way[0].size_bytes // SLOWEST_BYTES_PER_MS
+                if now_ms - self._heard_ms > borne_ms:
+                    raise PartnerUnreachable(f"no answer for {borne_ms // 1000} s")
 
     async def _share_card(self) -> None:
         """Exchange current cards once per link and card of ours, so that a rotated key is known before it is needed."""
