@@ -19,6 +19,7 @@ from gateway.assembly import Parts, assemble
 from gateway.crypto.certificates import pem_to_der
 from gateway.exchange.submit import Submitter
 from gateway.installation import OpenedHome, warnings_about
+from gateway.installation.recovery import warnings_about_keyring
 from gateway.rpc.callers import RejectedCallers
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
@@ -75,7 +76,9 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         return (running.federation, running.exchange) if running is not None else ("", "")
 
     administration = Administration(
-        parts, endpoints=endpoints, warnings=lambda: warnings_about(parts.opened.home, parts.config)
+        parts,
+        endpoints=endpoints,
+        warnings=lambda: (*warnings_about(parts.opened.home, parts.config), *warnings_about_keyring(parts.keyring)),
     )
     servers = _servers(parts, administration)
     workers = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli.failure import ExitCode, Failure, failure_of
+from gateway.cli.failure import ExitCode, Failure, failure_of, usage
 from gateway.cli.output import Output
 from gateway.errors import GatewayError
 
@@ -63,6 +63,18 @@ def default_home(explicit: Path | None) -> Path:
 def is_interactive() -> bool:
     """Return whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask before what cannot be taken back.
+
+    Raises:
+        Failure: Nobody is there, or the answer is no.
+    """
+    if not is_interactive():
+        raise usage("this cannot be taken back and nobody can be asked", advice="add --yes if it is meant")
+    if not typer.confirm(question, default=False, err=True):
+        raise usage("nothing was done", reason="DECLINED")
 
 
 Command = Callable[..., ExitCode | None]

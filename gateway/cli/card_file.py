@@ -14,9 +14,13 @@ changes nothing. The rest is read strictly, with one encoding for one content, s
 
 import base64
 import binascii
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from gateway.cli.call import Call
 from gateway.errors import FieldInvalid, MessageTooLarge
+
+if TYPE_CHECKING:
+    from concord.v1.partner_pb2 import SignedCard
 
 BEGIN: Final = "-----BEGIN CONCORD CARD-----"
 END: Final = "-----END CONCORD CARD-----"
@@ -75,3 +79,25 @@ def parse_card_file(data: bytes) -> bytes:
         # Bits that base64 leaves over could hide a second spelling of the same card.
         raise FieldInvalid("card", "is not written the one way a card is written")
     return decoded
+
+
+def show_card(call: Call, signed: "SignedCard", fingerprint: str) -> None:
+    """Print an own card as a file; what to do with it goes to stderr, so that stdout can be redirected."""
+    from concord.v1.partner_pb2 import Card
+
+    card = Card.FromString(signed.card)
+    text = format_card_file(
+        signed.SerializeToString(), partner=card.partner, sequence=card.sequence, fingerprint=fingerprint
+    )
+    call.output.record(
+        {
+            "partner": card.partner,
+            "sequence": card.sequence,
+            "fingerprint": fingerprint,
+            "endpoints": list(card.endpoints),
+            "card": text,
+        }
+    )
+    if not call.output.as_json:
+        call.output.text(text.rstrip("\n"))
+        call.output.note(f"Read this to the partner by voice: {fingerprint}")

@@ -1,13 +1,22 @@
 """concord init: makes the home of a gateway."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.call import Call, command
 from gateway.cli.failure import failure_of, usage
-from gateway.cli.passphrase import PassphraseFileOption
+from gateway.cli.passphrase import (
+    PassphraseFileOption,
+    RecoveryPassphraseFileOption,
+    obtain,
+    obtain_recovery,
+)
+
+if TYPE_CHECKING:
+    from gateway.ids import PartnerId
 
 
 def register(application: typer.Typer) -> None:
@@ -44,18 +53,26 @@ def register(application: typer.Typer) -> None:
         generate_passphrase_file: Annotated[
             Path | None, typer.Option(help="Make a passphrase and write it to this new file of mode 0600.")
         ] = None,
+        recovery_file: Annotated[
+            Path | None,
+            typer.Option(help="Make a recovery key in this new file outside the home; keep it off line, elsewhere."),
+        ] = None,
+        recovery_passphrase_file: RecoveryPassphraseFileOption = None,
+        generate_recovery_passphrase_file: Annotated[
+            Path | None,
+            typer.Option(help="Make a passphrase for the recovery key and write it to this new file of mode 0600."),
+        ] = None,
     ) -> None:
         """Make a home: keys, certificates and settings of one gateway.
 
         The keyring is locked with a passphrase. Without it nothing in the home can be used, and nobody can recover it.
+        With --recovery-file a recovery key is made as well, locked with a passphrase of its own: the only way to prove
+        to partners, after the keyring was stolen, which gateway is the true one. This version cannot make one later.
         """
         from gateway.clock import SystemClock, format_utc
         from gateway.errors import StateConflict
         from gateway.installation import Plan, create_home
-        from gateway.installation.passphrases import generate_passphrase_file as generate
 
-        if passphrase_file and generate_passphrase_file:
-            raise usage("name --passphrase-file or --generate-passphrase-file, not both")
         plan = Plan.parse(
             partner=partner,
             mode=mode,
@@ -65,18 +82,22 @@ def register(application: typer.Typer) -> None:
             systems=system or [],
             authority=authority,
         )
-        from gateway.cli import passphrase as passphrases
-
-        if generate_passphrase_file:
-            passphrase = generate(generate_passphrase_file)
-        else:
-            passphrase = passphrases.obtain(passphrase_file, twice=True)
+        wanted = Secrets(
+            passphrase_file, generate_passphrase_file,
+            recovery_file, recovery_passphrase_file, generate_recovery_passphrase_file,
+        )  # fmt: skip
+        wanted.check()
+        made: list[Path] = []
         try:
+            passphrase = wanted.passphrase(made)
+            recovery_public = wanted.recovery_public(call.home, plan.partner, passphrase, made)
             with call.output.progress("making keys and locking the keyring", None):
-                created = create_home(call.home, plan, passphrase, SystemClock().now_ms())
+                created = create_home(
+                    call.home, plan, passphrase, SystemClock().now_ms(), recovery_public=recovery_public
+                )
         except BaseException as error:
-            if generate_passphrase_file:
-                generate_passphrase_file.unlink(missing_ok=True)
+            for path in made:
+                path.unlink(missing_ok=True)
             if isinstance(error, StateConflict):
                 failure = failure_of(error)
                 failure.advice = "name another directory with --home; a home that is there is never overwritten"
@@ -94,6 +115,10 @@ def register(application: typer.Typer) -> None:
                 "systems": [name for name, _ in plan.systems],
                 "default_authority": str(plan.authority) if plan.authority else None,
                 "passphrase_file": str(generate_passphrase_file) if generate_passphrase_file else None,
+                "recovery_file": str(recovery_file) if recovery_file else None,
+                "recovery_passphrase_file": (
+                    str(generate_recovery_passphrase_file) if generate_recovery_passphrase_file else None
+                ),
                 "files": [str(path) for path in created.files],
             }
         )
@@ -108,11 +133,81 @@ def register(application: typer.Typer) -> None:
             rows.insert(
                 1, ("passphrase", f"{generate_passphrase_file}  (whoever has it and the keyring is this gateway)")
             )
+        if recovery_file:
+            rows.append(("recovery key", f"{recovery_file}  (take it off this machine, apart from its passphrase)"))
+            if generate_recovery_passphrase_file:
+                rows.append(("its passphrase", f"{generate_recovery_passphrase_file}  (take it elsewhere again)"))
+        else:
+            rows.append(("recovery key", "NONE  (see below)"))
         call.output.fields(rows)
         call.output.text()
+        if not recovery_file:
+            call.output.text(
+                "There is no recovery key: whoever steals the keyring can speak for this gateway as well as you can, "
+                "and nothing you sign proves to partners which of you is the true one. This version cannot add one "
+                "later: to have one, remove this home and run init with --recovery-file PATH."
+            )
+            call.output.text()
         call.output.text("Next:")
         unlock = f" --passphrase-file {generate_passphrase_file}" if generate_passphrase_file else ""
         call.output.text(f"  concord up --home {call.home}{unlock}")
         call.output.text(
             f"  concord partner card --home {call.home} > {plan.partner}.card    # send it to your partners"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Where the passphrases and the recovery key of a new home come from."""
+
+    passphrase_file: Path | None
+    generate_passphrase_file: Path | None
+    recovery_file: Path | None
+    recovery_passphrase_file: Path | None
+    generate_recovery_passphrase_file: Path | None
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            Failure: It does not.
+        """
+        if self.passphrase_file and self.generate_passphrase_file:
+            raise usage("name --passphrase-file or --generate-passphrase-file, not both")
+        if self.recovery_passphrase_file and self.generate_recovery_passphrase_file:
+            raise usage("name --recovery-passphrase-file or --generate-recovery-passphrase-file, not both")
+        if self.recovery_file is None and (self.recovery_passphrase_file or self.generate_recovery_passphrase_file):
+            raise usage("a passphrase of a recovery key was named, but no recovery key", advice="add --recovery-file")
+
+    def passphrase(self, made: list[Path]) -> str:
+        """Return the keyring's passphrase; files made for it are added to the list."""
+        from gateway.installation.passphrases import generate_passphrase_file
+
+        if not self.generate_passphrase_file:
+            return obtain(self.passphrase_file, twice=True)
+        passphrase = generate_passphrase_file(self.generate_passphrase_file)
+        made.append(self.generate_passphrase_file)
+        return passphrase
+
+    def recovery_public(self, home: Path, partner: "PartnerId", other: str, made: list[Path]) -> bytes | None:
+        """Make the recovery key, if one is wanted, and return its public part; files are added to the list.
+
+        Args:
+            other: The keyring's passphrase, which must not be this one's.
+        """
+        from gateway.installation.passphrases import generate_passphrase_file
+        from gateway.installation.recovery import check_outside, create_recovery_file
+
+        if self.recovery_file is None:
+            return None
+        if generated := self.generate_recovery_passphrase_file:
+            check_outside(generated, home, "generate_recovery_passphrase_file")
+            passphrase = generate_passphrase_file(generated)
+            made.append(generated)
+        else:
+            passphrase = obtain_recovery(self.recovery_passphrase_file, twice=True)
+        if passphrase == other:
+            raise usage("the recovery key needs a passphrase of its own", why="whoever has one would have both")
+        public = create_recovery_file(self.recovery_file, home, partner, passphrase)
+        made.append(self.recovery_file)
+        return public

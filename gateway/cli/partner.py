@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.call import Call, command, is_interactive
-from gateway.cli.card_file import MAX_FILE_BYTES, format_card_file, parse_card_file
+from gateway.cli import recover
+from gateway.cli.call import Call, command, confirm
+from gateway.cli.card_file import MAX_FILE_BYTES, parse_card_file, show_card
 from gateway.cli.failure import ExitCode, Failure, failure_of, usage
 from gateway.cli.views import instant, moment
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.crypto.cards import VerifiedCard
 
-ROTATABLE = ("seal", "envelope", "receipt", "identity")
+ROTATABLE = ("seal", "envelope", "receipt", "identity", "tls")
 PartnerArgument = Annotated[str, typer.Argument(help="Partner id, for example th.")]
 
 
@@ -97,7 +98,7 @@ def register(application: typer.Typer) -> None:
     @command(group, "rotate")
     def rotate(
         call: Call,
-        purpose: Annotated[str, typer.Argument(help="Which key: seal, envelope, receipt or identity.")],
+        purpose: Annotated[str, typer.Argument(help="Which key: seal, envelope, receipt, identity or tls.")],
         revoke: Annotated[
             bool, typer.Option("--revoke", help="The old key is worthless from now on: use it after a loss.")
         ] = False,
@@ -111,6 +112,8 @@ def register(application: typer.Typer) -> None:
         with call.admin() as admin:
             answer = admin.rotate(purpose, revoke)
         show_card(call, answer.card, answer.fingerprint)
+
+    recover.register(group)
 
     @command(group, "freeze")
     def freeze(
@@ -196,28 +199,6 @@ def fingerprint_not_compared(home: Path, file: Path, partner: str, shown: str) -
     )
 
 
-def show_card(call: Call, signed: "SignedCard", fingerprint: str) -> None:
-    """Print an own card as a file; what to do with it goes to stderr, so that stdout can be redirected."""
-    from concord.v1.partner_pb2 import Card
-
-    card = Card.FromString(signed.card)
-    text = format_card_file(
-        signed.SerializeToString(), partner=card.partner, sequence=card.sequence, fingerprint=fingerprint
-    )
-    call.output.record(
-        {
-            "partner": card.partner,
-            "sequence": card.sequence,
-            "fingerprint": fingerprint,
-            "endpoints": list(card.endpoints),
-            "card": text,
-        }
-    )
-    if not call.output.as_json:
-        call.output.text(text.rstrip("\n"))
-        call.output.note(f"Read this to the partner by voice: {fingerprint}")
-
-
 def partner_data(view: "PartnerView") -> dict[str, Any]:
     """Return a partner as plain data."""
     return {
@@ -246,15 +227,3 @@ def unknown_partner(partner: str) -> Failure:
     from gateway.errors import PartnerUnknown
 
     return failure_of(PartnerUnknown(partner))
-
-
-def confirm(question: str) -> None:
-    """Ask before what cannot be taken back.
-
-    Raises:
-        Failure: Nobody is there, or the answer is no.
-    """
-    if not is_interactive():
-        raise usage("this cannot be taken back and nobody can be asked", advice="add --yes if it is meant")
-    if not typer.confirm(question, default=False, err=True):
-        raise usage("nothing was done", reason="DECLINED")

@@ -21,6 +21,16 @@ PassphraseFileOption = Annotated[
 ]
 
 
+RecoveryPassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recovery-passphrase-file",
+        help="File of mode 0600 or 0400 that holds the recovery key's passphrase [default: asked for].",
+        show_default=False,
+    ),
+]
+
+
 def obtain(file: Path | None, *, twice: bool = False) -> str:
     """Return the passphrase; a person is asked only at a terminal.
 
@@ -33,11 +43,40 @@ def obtain(file: Path | None, *, twice: bool = False) -> str:
     if found is None:
         if not is_interactive():
             raise no_passphrase()
-        found = getpass.getpass("Passphrase of the keyring: ", sys.stderr)
-        if twice and getpass.getpass("The same again: ", sys.stderr) != found:
-            raise usage("the two passphrases differ", advice="run the command again")
+        found = _ask("Passphrase of the keyring: ", twice=twice)
     if twice:
         check_new_passphrase(found)
+    return found
+
+
+def obtain_recovery(file: Path | None, *, twice: bool = False) -> str:
+    """Return the passphrase of the recovery key: from the file named or a person, never from where the gateway's is.
+
+    Raises:
+        ConfigInvalid: The file is missing, open to others, or empty.
+    """
+    from gateway.installation.passphrases import check_new_passphrase, read_passphrase
+
+    if file is not None:
+        found = read_passphrase(file)
+    elif is_interactive():
+        found = _ask("Passphrase of the recovery key: ", twice=twice)
+    else:
+        raise usage(
+            "there is no passphrase of the recovery key",
+            why="no file was named, and this is no terminal where it could be asked for",
+            advice="name a file of mode 0600 with --recovery-passphrase-file",
+            reason="PASSPHRASE_MISSING",
+        )
+    if twice:
+        check_new_passphrase(found)
+    return found
+
+
+def _ask(prompt: str, *, twice: bool) -> str:
+    found = getpass.getpass(prompt, sys.stderr)
+    if twice and getpass.getpass("The same again: ", sys.stderr) != found:
+        raise usage("the two passphrases differ", advice="run the command again")
     return found
 
 

@@ -21,6 +21,7 @@ from typing import Final, Self
 from gateway.config import (
     CONFIG_FILE,
     Config,
+    Listen,
     check_host_port,
     check_system_name,
     load_config,
@@ -137,8 +138,13 @@ class OpenedHome:
         return self.home / "admin.sock"
 
 
-def create_home(home: Path, plan: Plan, passphrase: str, now_ms: int) -> CreatedHome:
+def create_home(
+    home: Path, plan: Plan, passphrase: str, now_ms: int, *, recovery_public: bytes | None = None
+) -> CreatedHome:
     """Make keys, certificates and settings in a new or empty directory; all of it or nothing.
+
+    Args:
+        recovery_public: The recovery key that the card is to name.
 
     Raises:
         StateConflict: There is something in the directory.
@@ -156,8 +162,9 @@ def create_home(home: Path, plan: Plan, passphrase: str, now_ms: int) -> Created
         certificates = home / CERTIFICATES
         made.append(certificates)
         certificates.mkdir(mode=0o700)
-        keyring = Keyring.generate(plan.partner, now_ms, names=_names(plan))
-        files = _write_certificates(certificates, keyring, plan, now_ms)
+        names = host_names(plan.endpoints, plan)
+        keyring = Keyring.generate(plan.partner, now_ms, names=names, recovery_public=recovery_public)
+        files = write_certificates(certificates, keyring, plan.partner, [name for name, _ in plan.systems], now_ms)
         settings = home / CONFIG_FILE
         made.append(settings)
         write_private(settings, settings_text(plan).encode())
@@ -250,13 +257,16 @@ def _take_back(home: Path, made: Sequence[Path], *, existed: bool) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _names(plan: Plan) -> tuple[str, ...]:
+def host_names(endpoints: Sequence[str], listen: Plan | Listen) -> tuple[str, ...]:
     """Return the host names and addresses under which the gateway is called."""
-    hosts = (item.rpartition(":")[0].strip("[]") for item in (*plan.endpoints, plan.federation, plan.exchange))
+    hosts = (item.rpartition(":")[0].strip("[]") for item in (*endpoints, listen.federation, listen.exchange))
     return tuple(dict.fromkeys([*(host for host in hosts if host not in _WILDCARD_HOSTS), "localhost", "127.0.0.1"]))
 
 
-def _write_certificates(directory: Path, keyring: Keyring, plan: Plan, now_ms: int) -> tuple[Path, ...]:
+def write_certificates(
+    directory: Path, keyring: Keyring, partner: PartnerId, systems: Sequence[str], now_ms: int
+) -> tuple[Path, ...]:
+    """Write the keyring's certificates and fresh ones of national systems; return the files."""
     authority = (keyring.authority_key_pem, keyring.authority_certificate_pem)
     written = []
 
@@ -266,8 +276,8 @@ def _write_certificates(directory: Path, keyring: Keyring, plan: Plan, now_ms: i
 
     write("authority.pem", keyring.authority_certificate_pem)
     write("gateway.pem", keyring.tls_certificate_pem)
-    for name, _ in plan.systems:
-        key_pem, certificate_pem = issue_system(authority, plan.partner, name, now_ms)
+    for name in systems:
+        key_pem, certificate_pem = issue_system(authority, partner, name, now_ms)
         write(f"system-{name}.pem", certificate_pem)
         write(f"system-{name}.key.pem", key_pem, 0o600)
     sync_directory(directory)

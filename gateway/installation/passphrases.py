@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigInvalid, FieldInvalid
-from gateway.installation.private_files import read_bounded, read_private
+from gateway.installation.private_files import read_bounded, read_private, write_new_private
 
 CREDENTIAL: Final = "concord-passphrase"
 """Name of the systemd credential (LoadCredential=concord-passphrase:PATH)."""
@@ -34,7 +34,16 @@ def find_passphrase(file: Path | None, environ: Mapping[str, str] = os.environ) 
     named = file or (Path(environ["CONCORD_PASSPHRASE_FILE"]) if environ.get("CONCORD_PASSPHRASE_FILE") else None)
     if named is None:
         return None
-    return _passphrase(named, read_private(named, MAX_PASSPHRASE_BYTES, missing="there is no such passphrase file"))
+    return read_passphrase(named)
+
+
+def read_passphrase(file: Path) -> str:
+    """Return the passphrase in a file that only its owner can read.
+
+    Raises:
+        ConfigInvalid: The file cannot be used.
+    """
+    return _passphrase(file, read_private(file, MAX_PASSPHRASE_BYTES, missing="there is no such passphrase file"))
 
 
 def check_new_passphrase(passphrase: str) -> None:
@@ -54,14 +63,7 @@ def generate_passphrase_file(path: Path) -> str:
         ConfigInvalid: The file exists or cannot be written.
     """
     passphrase = base64.b32encode(os.urandom(_GENERATED_BYTES)).decode("ascii").rstrip("=").lower()
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise ConfigInvalid(f"{path}: cannot be made: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(passphrase.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_new_private(path, passphrase.encode() + b"\n")
     return passphrase
 
 

@@ -51,6 +51,26 @@ def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def write_new_private(path: Path, data: bytes) -> None:
+    """Write a new file of mode 0600.
+
+    Raises:
+        ConfigInvalid: The file exists or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: cannot be made: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ConfigInvalid(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def read_bounded(path: Path, max_bytes: int) -> bytes:
     """Return the content of a file, whoever may read it.
 

@@ -1,13 +1,17 @@
 """Durable state: one port, two engines. Drivers are imported only here."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gateway.errors import ConfigInvalid
 from gateway.ports import Store
 from gateway.store.sqlite import SqliteStore, migrate_sqlite, open_sqlite
+from gateway.store.sqlite_home import lock_home
 
-__all__ = ["SqliteStore", "migrate", "open_sqlite", "open_store"]
+__all__ = ["SqliteStore", "keep_out", "migrate", "open_sqlite", "open_store"]
 
 
 def _sqlite_home(url: str) -> Path | None:
@@ -53,3 +57,22 @@ async def migrate(url: str) -> None:
     from gateway.store.postgres import migrate_postgres
 
     await migrate_postgres(url)
+
+
+@contextmanager
+def keep_out(url: str) -> Iterator[None]:
+    """Let no gateway of this machine start on an embedded store meanwhile. Replicas on PostgreSQL are not kept out.
+
+    Raises:
+        ConfigInvalid: The URL names no engine there is.
+        StoreUnavailable: A gateway runs on it.
+    """
+    home = _sqlite_home(url)
+    if home is None:
+        yield
+        return
+    descriptor = lock_home(home)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
