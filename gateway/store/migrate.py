@@ -45,10 +45,3 @@ def upgrade(connection: Connection, room: Room, version_schema: str | None = Non
     with EnvironmentContext(config, scripts) as environment:
         environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs("head", revision))  # noqa: SLF001
         environment.run_migrations()
-
-
-def head_revision(room: Room) -> str:
-    """Return the revision that this code brings a database to."""
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS / room))
-    return ScriptDirectory.from_config(config).get_current_head() or ""

@@ -156,7 +156,7 @@ async def test_many_messages_in_one_operation_pass_every_chunk_size(store):
     ].state == "received"
 
 
-async def test_newer_schema_is_refused_and_left_as_it_is(engine):
+async def test_newer_schema_is_refused_and_left_as_it_is(engine, request):
     await (await engine.open()).close()
     if engine.server is None:
         import sqlite3
@@ -167,7 +167,10 @@ async def test_newer_schema_is_refused_and_left_as_it_is(engine):
         connection.commit()
         connection.close()
     else:
-        engine.server.sql("UPDATE alembic_version SET version_num = '9999'", make_url(engine.url).database)
+        name = make_url(engine.url).database
+        ((revision,),) = engine.server.sql("SELECT version_num FROM alembic_version", name)
+        engine.server.sql("UPDATE alembic_version SET version_num = '9999'", name)
+        request.addfinalizer(lambda: engine.server.sql(f"UPDATE alembic_version SET version_num = '{revision}'", name))
     with pytest.raises(SchemaTooNew):
         await open_store(engine.url)
     with pytest.raises(SchemaTooNew):
