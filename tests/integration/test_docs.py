@@ -6,14 +6,13 @@ two gateways, homes `cn` and `th`, that know each other.
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.gateways import GatewayProcess, free_port
 from tests.fixtures.postgres import postgres_server, postgres_url
-from tests.fixtures.transcript import Interrupt, Memory, Step, TranscriptFailed, read, reader
+from tests.fixtures.transcript import Interrupt, Memory, Reader, Staying, Step, TranscriptFailed, read, reader
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -57,43 +56,67 @@ def links(folder: Path) -> Path:
     return clone
 
 
+class Pair:
+    """Two gateways that know each other, for all pages that are given them; a page leaves them as it likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clone = links(folder)
+        self.environment = environment(folder)
+        self.gateways = [GatewayProcess(code, self.clone / code) for code in ("cn", "th")]
+        self.running: dict[str, Staying] = {}
+        self._starter = Reader(self.clone, self.environment)
+
+    def make(self) -> None:
+        """Make them, start them, and let them get to know each other."""
+        for gateway in self.gateways:
+            gateway.init()
+        self.start()
+        for gateway, other in (self.gateways, self.gateways[::-1]):
+            gateway.befriend(other)
+
+    @property
+    def ports(self) -> list[str]:
+        """In the order of PORTS."""
+        return [str(port) for item in self.gateways for port in (item.federation_port, item.exchange_port)]
+
+    def start(self) -> None:
+        """Start what does not run."""
+        for gateway in self.gateways:
+            running = self.running.get(gateway.code)
+            if running is None or running.process.poll() is not None:
+                command = f"concord up --home {gateway.code} --passphrase-file {gateway.code}.passphrase"
+                expected = ("...", f"{gateway.code} is up in mode exercise: ...")
+                self.running[gateway.code] = self._starter.start(Step(command, expected, 0))
+
+    def close(self) -> None:
+        """End them."""
+        self._starter.close()
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """Two gateways that know each other, stopped: (their folder, ports in the order of PORTS)."""
-    folder = tmp_path_factory.mktemp("pair")
-    both = [GatewayProcess(code, folder / code) for code in ("cn", "th")]
+    made = Pair(tmp_path_factory.mktemp("pair"))
     try:
-        for gateway in both:
-            gateway.init()
-            gateway.launch()
-        for gateway in both:
-            gateway.wait_ready()
-        for gateway, other in (both, both[::-1]):
-            gateway.befriend(other)
+        made.make()
+        yield made
     finally:
-        for gateway in both:
-            gateway.stop()
-    return folder, [str(port) for item in both for port in (item.federation_port, item.exchange_port)]
+        made.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_document_shows_what_happens(page, tmp_path, request):
     text = (ROOT / page).read_text(encoding="utf-8")
-    clone = links(tmp_path)
-    given = GIVEN in text
-    ports = [str(free_port()) for _ in PORTS]
-    if given:
-        folder, ports = request.getfixturevalue("pair")
-        shutil.copytree(folder, clone, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock", "*.log"))
-    for told, real in zip(PORTS, ports, strict=True):
-        text = text.replace(told, real)
     if DATABASE in text:
         text = text.replace(DATABASE, request.getfixturevalue("postgres_url"))
-    with reader(clone, environment(tmp_path), PRELUDE) as newcomer:
-        if given:
-            for code in ("cn", "th"):
-                command = f"concord up --home {code} --passphrase-file {code}.passphrase"
-                newcomer.start(Step(command, ("...", f"{code} is up in mode exercise..."), 0))
+    if GIVEN in text:
+        both = request.getfixturevalue("pair")
+        both.start()
+        folder, variables, ports, given = both.clone, both.environment, both.ports, tuple(both.running.values())
+    else:
+        folder, variables, ports, given = links(tmp_path), environment(tmp_path), [str(free_port()) for _ in PORTS], ()
+    for told, real in zip(PORTS, ports, strict=True):
+        text = text.replace(told, real)
+    with reader(folder, variables, PRELUDE, given) as newcomer:
         newcomer.follow(read(text))
 
 
