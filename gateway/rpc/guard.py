@@ -35,6 +35,7 @@ from gateway.errors import (
     MethodUnimplemented,
     PartnerFrozen,
     PartnerUnknown,
+    QuotaExceeded,
 )
 from gateway.ids import PartnerId
 from gateway.rpc.callers import Authenticator, Caller, Presented, RejectedCallers, presented_by
@@ -48,6 +49,8 @@ MIN_REMAINING_S: Final = 0.1
 """Less time than this does not suffice for a commit on a busy disk: better refused than done and not told."""
 END_GRACE_S: Final = 5.0
 """How long a stream that reached its age may still answer what it has read."""
+_ONE_TOO_MANY_MS: Final = 1000
+"""When the caller of a stream that had to make room for its newer ones may come again."""
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 Context = Any
@@ -62,11 +65,14 @@ def handler_name(method: str) -> str:
 class _OpenStream:
     """A stream that is running, as others may end it."""
 
-    __slots__ = ("caller", "ending", "error", "presented", "reading", "reads", "task")
+    __slots__ = ("caller", "ending", "error", "method", "presented", "reading", "reads", "task")
 
-    def __init__(self, caller: Caller, presented: Presented, task: "asyncio.Task[Any] | None", *, reads: bool) -> None:
+    def __init__(
+        self, method: str, caller: Caller, presented: Presented, task: "asyncio.Task[Any] | None", *, reads: bool
+    ) -> None:
         if task is None:
             raise RuntimeError("a stream is handled in a task")
+        self.method = method
         self.caller = caller
         self.presented = presented
         self.task = task
@@ -120,7 +126,8 @@ class Guard:
         self._authenticator = authenticator
         self._rejected = rejected
         self._max_age_s = max_age_s
-        self._streams: set[_OpenStream] = set()
+        self._streams: dict[_OpenStream, None] = {}
+        """Those open, the oldest first."""
 
     # --- set-up ----------------------------------------------------------------------------------------------
 
@@ -179,8 +186,9 @@ class Guard:
         timers: list[asyncio.TimerHandle] = []
         try:
             caller, presented = self._admit(route, context)
-            stream = _OpenStream(caller, presented, asyncio.current_task(), reads=data is None)
-            self._streams.add(stream)
+            stream = _OpenStream(route.name, caller, presented, asyncio.current_task(), reads=data is None)
+            self._make_room(route, caller)
+            self._streams[stream] = None
             timers = self._limit_age(route, stream)
             argument: Any = self._requests(route, context, stream) if data is None else _parse(route, data)
             async with contextlib.aclosing(route.function(argument, caller)) as responses:
@@ -202,9 +210,19 @@ class Guard:
             for timer in timers:
                 timer.cancel()
             if stream is not None:
-                self._streams.discard(stream)
+                self._streams.pop(stream, None)
         if status is not None:
             await context.abort_with_status(rpc_status.to_status(status))
+
+    def _make_room(self, route: _Route, caller: Caller) -> None:
+        """End the caller's oldest streams beyond what its row allows: each may hold frames in memory."""
+        theirs = [
+            item
+            for item in self._streams
+            if item.method == route.name and item.caller.principal == caller.principal and item.error is None
+        ]
+        for oldest in theirs[: max(0, len(theirs) + 1 - route.row.max_streams)]:
+            oldest.stop(QuotaExceeded(_ONE_TOO_MANY_MS))
 
     def _limit_age(self, route: _Route, stream: _OpenStream) -> list[asyncio.TimerHandle]:
         age_s = self._max_age_s or route.row.max_age_s

@@ -52,6 +52,8 @@ class Method:
     """The guard checks the declared rules of each request; False where the servicer judges parts of it one by one."""
     is_link: bool = False
     """Requests are frames of a link, and what is wrong with one is called FRAME_MALFORMED."""
+    max_streams: int = 0
+    """Streams that one caller may have open; one more ends the oldest, which may be half-open. For streams only."""
 
 
 SMALL_BYTES: Final = 4096
@@ -64,6 +66,11 @@ FRAME_BYTES: Final = 4 << 20
 """A frame of a link, or of streamed submissions."""
 STREAM_AGE_S: Final = 3600.0
 """Streams begin anew each hour, so that no caller outlives its certificate's check for long."""
+MAX_LINKS: Final = 2
+"""A partner has one link, and for a moment two when it begins anew. Each may hold several frames of 4 MiB in memory."""
+MAX_SUBMITTING: Final = 8
+MAX_WATCHING: Final = 64
+"""Such a stream holds no requests."""
 
 
 def _unary(
@@ -80,7 +87,13 @@ def _unary(
 
 
 def _stream(
-    listener: Listener, caller: CallerKind, max_bytes: int = SMALL_BYTES, *, checked: bool = True, is_link: bool = False
+    listener: Listener,
+    caller: CallerKind,
+    max_bytes: int = SMALL_BYTES,
+    *,
+    max_streams: int = MAX_WATCHING,
+    checked: bool = True,
+    is_link: bool = False,
 ) -> Method:
     return Method(
         listener=listener,
@@ -89,6 +102,7 @@ def _stream(
         max_age_s=STREAM_AGE_S,
         checked=checked,
         is_link=is_link,
+        max_streams=max_streams,
     )
 
 
@@ -98,7 +112,9 @@ _ADMIN = (Listener.ADMIN, CallerKind.OPERATOR)
 
 METHODS: Final[dict[str, Method]] = {
     "concord.v1.ExchangeService.SubmitMessage": _unary(*_EXCHANGE, DRAFT_BYTES, checked=False),
-    "concord.v1.ExchangeService.SubmitMessages": _stream(*_EXCHANGE, FRAME_BYTES, checked=False),
+    "concord.v1.ExchangeService.SubmitMessages": _stream(
+        *_EXCHANGE, FRAME_BYTES, max_streams=MAX_SUBMITTING, checked=False
+    ),
     "concord.v1.ExchangeService.ValidateMessage": _unary(*_EXCHANGE, DRAFT_BYTES, checked=False),
     "concord.v1.ExchangeService.GetMessage": _unary(*_EXCHANGE),
     "concord.v1.ExchangeService.ListMessages": _unary(*_EXCHANGE),
@@ -110,7 +126,7 @@ METHODS: Final[dict[str, Method]] = {
     "grpc.health.v1.Health.List": _unary(*_EXCHANGE),
     "grpc.health.v1.Health.Watch": _stream(*_EXCHANGE),
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": _stream(*_EXCHANGE),
-    "concord.v1.FederationService.Link": _stream(*_FEDERATION, FRAME_BYTES, is_link=True),
+    "concord.v1.FederationService.Link": _stream(*_FEDERATION, FRAME_BYTES, max_streams=MAX_LINKS, is_link=True),
     "concord.v1.FederationService.GetCard": _unary(*_FEDERATION, CARD_BYTES),
     "concord.v1.FederationService.Probe": _unary(*_FEDERATION),
     "concord.v1.AdminService.GetStatus": _unary(*_ADMIN),
