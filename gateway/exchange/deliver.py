@@ -253,8 +253,12 @@ class LinkSchedule:
         self.next_ms = min(self.next_ms, now_ms)
 
     def wait_ms(self, now_ms: int) -> int:
-        """Return how long to wait before the next attempt."""
-        return max(0, self.next_ms - now_ms)
+        """Return how long to wait before the next attempt.
+
+        No wait is longer than BACKOFF_MAX_MS: if one seems to be, the clock was set back, and it is over.
+        """
+        wait_ms = self.next_ms - now_ms
+        return wait_ms if 0 < wait_ms <= BACKOFF_MAX_MS else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Token buckets that bound what one caller may hand in, without ever holding back U0."""
+"""Token buckets that bound what one caller may hand in; U0 has a bucket of its own."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -41,8 +41,11 @@ class Quota:
             bucket = self._buckets[key] = _Bucket(float(self._burst), now_ms)
             if len(self._buckets) > self.MAX_CALLERS:
                 self._buckets.popitem(last=False)
-        elif now_ms > bucket.time_ms:
-            bucket.tokens = min(self._burst, bucket.tokens + (now_ms - bucket.time_ms) * self._per_ms)
+        else:
+            self._buckets.move_to_end(key)
+            # A clock that was set back refills nothing, but time counts from there on.
+            elapsed_ms = max(0, now_ms - bucket.time_ms)
+            bucket.tokens = min(self._burst, bucket.tokens + elapsed_ms * self._per_ms)
             bucket.time_ms = now_ms
         if bucket.tokens < 1:
             raise QuotaExceeded(retry_after_ms=int((1 - bucket.tokens) / self._per_ms) + 1)

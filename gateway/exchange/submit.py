@@ -126,13 +126,15 @@ class SubmitService:
         self._offload = offload
 
     async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
-        """Run every check of `submit` and keep nothing.
+        """Run every check of `submit` but quotas and repeats, and keep nothing.
 
         Raises:
             GatewayError: As `submit` would answer, except policy, which is in the result.
         """
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
+        if draft.supersedes is not None:
+            await self._check_supersedes(draft.supersedes)
         return Validation(
             decision=self._policy.outgoing(draft),
             body_bytes=len(draft.body_bytes),

@@ -1,4 +1,7 @@
-"""Turns concurrent single calls into batches: nothing waits to be batched, what is queued is the batch."""
+"""Turns concurrent single calls into batches: nothing waits to be batched, what is queued is the batch.
+
+The most urgent go first, so that a flash message does not stand in line behind everybody's routine.
+"""
 
 import asyncio
 from collections import deque
@@ -13,6 +16,8 @@ from gateway.ports import SubmissionResult
 
 BATCH: Final = 128
 """Larger batches gain little: one signature and one encapsulation are already spread over 128."""
+BATCH_BYTES: Final = 4 << 20
+"""A batch is sealed in one piece: more would keep the event loop, or a thread of it, for too long."""
 CONCURRENT: Final = 3
 """While one batch is being committed the next is sealed, and their commits fall together; more gain nothing."""
 WORTH_STARTING: Final = 64
@@ -22,6 +27,7 @@ RETRY_AFTER_MS: Final = 500
 """A full queue of 64 MiB drains in about so long."""
 
 Answer = SubmissionResult | GatewayError
+_Waiting = tuple[Submission, asyncio.Future[Answer]]
 
 
 class CoalescedSubmit:
@@ -35,7 +41,8 @@ class CoalescedSubmit:
         self._service = service
         self._max_queued_bytes = max_queued_bytes
         self._queued_bytes = 0
-        self._queue: deque[tuple[Submission, asyncio.Future[Answer]]] = deque()
+        self._queues: dict[Urgency, deque[_Waiting]] = {urgency: deque() for urgency in Urgency}
+        self._queued = 0
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Answer]:
@@ -47,8 +54,9 @@ class CoalescedSubmit:
             if self._queued_bytes >= self._max_queued_bytes and draft.urgency is not Urgency.U0:
                 future.set_result(QuotaExceeded(RETRY_AFTER_MS))
                 continue
+            self._queued += 1
             self._queued_bytes += len(draft.body_bytes)
-            self._queue.append((submission, future))
+            self._queues[draft.urgency].append((submission, future))
         self._start()
         return list(await asyncio.gather(*futures)) if len(futures) > 1 else [await future for future in futures]
 
@@ -57,20 +65,33 @@ class CoalescedSubmit:
         return await self._service.validate(submitter, draft)
 
     def _start(self) -> None:
-        while self._queue and len(self._running) < CONCURRENT:
-            if self._running and len(self._queue) < WORTH_STARTING:
+        while self._queued and len(self._running) < CONCURRENT:
+            if self._running and self._queued < WORTH_STARTING and not self._queues[Urgency.U0]:
                 return
-            batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            self._queued_bytes -= sum(len(submission.draft.body_bytes) for submission, _ in batch)
-            task = asyncio.create_task(self._run(batch))
+            task = asyncio.create_task(self._run(self._next_batch()))
             self._running.add(task)
             task.add_done_callback(self._done)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the most urgent out of the queue; one always, however large."""
+        batch: list[_Waiting] = []
+        size_bytes = 0
+        for queue in self._queues.values():
+            while queue and len(batch) < BATCH:
+                body_bytes = len(queue[0][0].draft.body_bytes)
+                if batch and size_bytes + body_bytes > BATCH_BYTES:
+                    return batch
+                batch.append(queue.popleft())
+                size_bytes += body_bytes
+                self._queued -= 1
+                self._queued_bytes -= body_bytes
+        return batch
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start()
 
-    async def _run(self, batch: list[tuple[Submission, asyncio.Future[Answer]]]) -> None:
+    async def _run(self, batch: list[_Waiting]) -> None:
         try:
             answers = await self._service.submit([submission for submission, _ in batch])
         except GatewayError as error:

@@ -4,6 +4,7 @@ One worker at a time holds the partner's lease; every acknowledgement is checked
 worker that slept through its lease can store nothing. A worker knows only its own partner: a dead partner slows nobody.
 """
 
+import contextlib
 import random
 from typing import Final
 
@@ -125,8 +126,10 @@ class LinkWorker:
         except LeaseLost:
             raise
         except BaseException:
-            # Another replica need not wait for the lease to run out.
-            await self._parts.store.write(DropLease(partner=self.partner, holder=self._parts.holder, epoch=epoch))
+            # Another replica need not wait for the lease to run out. When the store cannot, it does: the first error
+            # counts, and above all a cancellation must not turn into an error after which the link is tried again.
+            with contextlib.suppress(Busy):
+                await self._parts.store.write(DropLease(partner=self.partner, holder=self._parts.holder, epoch=epoch))
             raise
 
     async def _failed(self, error: GatewayError) -> None:

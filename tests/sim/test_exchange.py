@@ -18,12 +18,22 @@ from gateway.errors import (
     PartnerUnknown,
     QuotaExceeded,
     RequestIdReused,
+    StoreUnavailable,
 )
+from gateway.exchange.deliver import LinkState
 from gateway.exchange.quota import Quota
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome
 from gateway.model.header import Supersedes, Urgency
-from gateway.ports import FrameAnswer, ListMessages, OutgoingFrame, QueueSummaries, SubmissionStatus, WaitingEnvelopes
+from gateway.ports import (
+    DropLease,
+    FrameAnswer,
+    ListMessages,
+    OutgoingFrame,
+    QueueSummaries,
+    SubmissionStatus,
+    WaitingEnvelopes,
+)
 from tests.sim.nations import CODEC, Nation, Network, Secrets, until
 
 CN, TH, LA = PartnerId("cn"), PartnerId("th"), PartnerId("la")
@@ -391,3 +401,32 @@ async def test_an_answer_that_says_more_than_the_frame_asked_is_refused_before_i
     worker = cn.links.worker(TH)
     with pytest.raises(EnvelopeRejected):
         await worker._parts.courier.settle(TH, 1, worker._backlog, (), answer)
+
+
+async def test_validating_finds_a_predecessor_that_does_not_exist_as_submitting_would(world) -> None:
+    cn, *_ = world
+    draft = replace(
+        cn.draft("th"), supersedes=Supersedes(message_id=MessageId(os.urandom(16)), content_commitment=bytes(32))
+    )
+    with pytest.raises(FieldInvalid):
+        await cn.submit.validate(cn.submission(draft).submitter, draft)
+
+
+async def test_a_link_ends_when_told_to_even_if_the_store_cannot_take_its_lease_back(world) -> None:
+    cn, th, _ = world
+    result = await cn.send("th")
+    await settled(cn, result, "th")
+    worker = cn.links.worker(TH)
+    plain = cn.store.write
+
+    async def full(operation):
+        if isinstance(operation, DropLease):
+            raise StoreUnavailable("the disk is full")
+        return await plain(operation)
+
+    cn.store.write = full
+    for task in cn._tasks:
+        task.cancel()
+    async with asyncio.timeout(2):
+        await asyncio.gather(*cn._tasks, return_exceptions=True)
+    assert worker.state is LinkState.IDLE

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import QuotaExceeded, StoreUnavailable
 from gateway.model.header import Urgency
-from gateway.workers.coalesce import BATCH, CoalescedSubmit
+from gateway.workers.coalesce import BATCH, BATCH_BYTES, CoalescedSubmit
 
 
 def submission(urgency=Urgency.U3, size=10):
@@ -80,3 +80,44 @@ async def test_a_store_that_cannot_now_is_an_answer_and_a_bug_reaches_the_caller
     service.error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         await coalesced.submit([submission()])
+
+
+async def test_a_flash_message_neither_waits_for_the_batch_under_way_nor_behind_routine() -> None:
+    service = SlowService()
+    coalesced = CoalescedSubmit(service, 1 << 20)
+    routine = [asyncio.create_task(coalesced.submit([submission() for _ in range(BATCH)])) for _ in range(9)]
+    await asyncio.sleep(0.01)
+    assert len(service.batches) == 3
+    taken = []
+    plain = service.submit
+
+    async def remembering(submissions):
+        taken.append(list(submissions))
+        return await plain(submissions)
+
+    service.submit = remembering
+    flash = submission(Urgency.U0)
+    waiting = asyncio.create_task(coalesced.submit([flash]))
+    await asyncio.sleep(0)
+    service.gate.set()
+    assert await waiting == [flash]
+    assert taken[0][0] is flash
+    await asyncio.gather(*routine)
+
+    service.gate.clear()
+    small = asyncio.create_task(coalesced.submit([submission()]))
+    await asyncio.sleep(0)
+    alone = asyncio.create_task(coalesced.submit([flash]))
+    await asyncio.sleep(0.01)
+    assert taken[-1] == [flash]
+    service.gate.set()
+    await asyncio.gather(small, alone)
+
+
+async def test_a_batch_is_bounded_in_bytes_but_one_large_draft_is_taken() -> None:
+    service = SlowService()
+    service.gate.set()
+    coalesced = CoalescedSubmit(service, 1 << 30)
+    large = [submission(size=BATCH_BYTES // 2) for _ in range(4)]
+    assert await coalesced.submit([submission(size=BATCH_BYTES + 1), *large]) != []
+    assert service.batches == [1, 2, 2]

@@ -69,3 +69,26 @@ def test_one_caller_does_not_use_up_another() -> None:
     quota = Quota(per_second=1, burst=1)
     quota.take("th", Urgency.U3, 0)
     quota.take("la", Urgency.U3, 0)
+
+
+def test_a_clock_that_is_set_back_neither_stops_a_link_nor_locks_a_caller_out() -> None:
+    hour_ms = 3_600_000
+    schedule = LinkSchedule(lambda: 0.5)
+    schedule.failed(hour_ms, "refused", urgent=False)
+    assert schedule.wait_ms(0) == 0
+    quota = Quota(per_second=10, burst=1)
+    quota.take("th", Urgency.U3, hour_ms)
+    with pytest.raises(QuotaExceeded):
+        quota.take("th", Urgency.U3, 0)
+    quota.take("th", Urgency.U3, 200)
+
+
+def test_a_caller_that_is_active_is_not_the_one_forgotten() -> None:
+    quota = Quota(per_second=1, burst=1)
+    quota.take("busy", Urgency.U3, 0)
+    for number in range(Quota.MAX_CALLERS):
+        with pytest.raises(QuotaExceeded):
+            quota.take("busy", Urgency.U3, 0)
+        quota.take(f"n{number}", Urgency.U3, 0)
+    with pytest.raises(QuotaExceeded):
+        quota.take("busy", Urgency.U3, 0)
