@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,9 @@ from gateway.workers.rotation import tend_keys
 
 log = structlog.get_logger(__name__)
 
+SWITCH_S: Final = 0.0005
+"""How long the event loop may keep the interpreter from the writer's thread; with Python's 5 ms a saturated loop starves
+the commits that everybody waits for (docs/decisions/0004-speed.md)."""
 GC_YOUNG: Final = 20_000
 """Young values before the collector looks; Python's 700 makes it look several times in every batch."""
 
@@ -62,6 +66,7 @@ async def run(opened: OpenedHome, *, ready: Callable[[RunningInfo], None] | None
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
     try:
         await _serve(parts, stop, ready)
     finally:
