@@ -48,6 +48,7 @@ def own_keys(keyring: Keyring, now_ms: int) -> OwnKeys:
         open_keys=keyring.open_keys(now_ms, KEY_GRACE_MS),
         retired=keyring.retired(now_ms, KEY_GRACE_MS),
         key_encryption=keyring.key_encryption,
+        revoked=keyring.revoked(),
     )
 
 

@@ -27,7 +27,7 @@ from gateway.crypto.held_keys import (
     past_to_json,
     to_text,
 )
-from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
+from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey, key_id
 from gateway.errors import ConfigInvalid, GatewayError, PassphraseWrong
 from gateway.ids import PartnerId
 from gateway.model.partner import CardKey, KeyPurpose, SignedCard
@@ -131,6 +131,10 @@ class Keyring:
     def retired(self, now_ms: int, grace_ms: int) -> frozenset[bytes]:
         """Return the ids of encryption keys that are no longer answered for."""
         return frozenset(held.id for held in self.seal if held.key is None or not held.answers(now_ms, grace_ms))
+
+    def revoked(self) -> frozenset[bytes]:
+        """Return the ids of signing keys that were revoked."""
+        return frozenset(key_id(key.public_key) for key in self.past if key.revoke_ms is not None)
 
     def destroy_past_grace(self, now_ms: int, grace_ms: int) -> "Keyring":
         """Return the keyring without the private parts of encryption keys that are no longer answered for."""

@@ -144,6 +144,9 @@ class ReceiveService:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, batch.signing_key_id, now_ms)
             for receipt, proof in verify_receipts(batch, key, self._codec):
+                if receipt.outcome is Outcome.EXPIRED:
+                    # Whether our time was over, we state ourselves: nobody else ends our trying with that word.
+                    raise EnvelopeRejected("receipt outcome")
                 stored.append(StoredReceipt(receipt=receipt, proof=proof))
         await self._store.write(
             CommitReceipts(partner=partner, epoch=None, receipts=tuple(stored), now_ms=now_ms),
@@ -180,7 +183,7 @@ class ReceiveService:
             earlier = known.get(header.message_id)
             if earlier is not None and earlier.content_commitment == header.content_commitment:
                 # It came before the key was retired: sealed again it would be evidenced under two envelopes.
-                judged.repeats.append(earlier.proof)
+                judged.repeats.append(self._keys.receipt_that_counts(earlier.proof))
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
         first: dict[MessageId, bytes] = {}
@@ -189,7 +192,7 @@ class ReceiveService:
             earlier = known.get(message_id)
             if earlier is not None:
                 if earlier.content_commitment == commitment:
-                    judged.repeats.append(earlier.proof)
+                    judged.repeats.append(self._keys.receipt_that_counts(earlier.proof))
                     if self._codec.decode_receipt(earlier.proof.receipt).envelope_digest != item.digest:
                         # Sealed again: the sender waits for a receipt that names this envelope.
                         judged.resealed.append((index, item.digest))

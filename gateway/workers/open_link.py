@@ -20,7 +20,7 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
 from gateway.ids import PartnerId
-from gateway.model.envelope import ReceiptBatch
+from gateway.model.envelope import ReceiptBatch, ReceiptProof
 from gateway.model.header import Urgency
 from gateway.model.partner import SignedCard
 from gateway.ports import (
@@ -206,7 +206,7 @@ class OpenLink:
                 await self._settled.wait()
             if self._backlog.behind and not len(self._backlog):
                 await self._load()
-            envelopes = self._backlog.take(self._parts.clock.now_ms())
+            envelopes = await self._that_count(self._backlog.take(self._parts.clock.now_ms()))
             receipts = await self._waiting_receipts()
             if not envelopes and not receipts:
                 if not await self._signal.wait(scan_s):
@@ -217,13 +217,26 @@ class OpenLink:
             frame = OutgoingFrame(
                 sequence=sequence,
                 envelopes=tuple([item.envelope for item in envelopes]),
-                receipts=tuple([_alone(item) for item in receipts]),
+                receipts=tuple([_alone(self._parts.keys.receipt_that_counts(item.proof)) for item in receipts]),
             )
             if not self._under_way:
                 self._heard_ms = self._parts.clock.now_ms()
             self._under_way.append(_UnderWay(frame, envelopes, receipts))
             self._unsettled += 1
             await self._link.send(frame)
+
+    async def _that_count(self, envelopes: tuple[ReadyEnvelope, ...]) -> tuple[ReadyEnvelope, ...]:
+        """Seal again what a key signed that was revoked since then: the partner would refuse it for good."""
+        parts = self._parts
+        refused = [item for item in envelopes if not parts.keys.envelope_counts(item.envelope)]
+        if not refused:
+            return envelopes
+        for item in refused:
+            self._backlog.land(item.digest)
+            self._backlog.behind = True
+            await parts.courier.seal_again(parts.partner, self._epoch, item)
+        self._signal.wake()
+        return tuple(item for item in envelopes if item not in refused)
 
     async def _load(self) -> None:
         """Read waiting rows that are not in flight, most urgent first, until memory's share is full or none is left."""
@@ -306,9 +319,8 @@ class OpenLink:
             await self._parts.directory.note_success(self._parts.partner)
 
 
-def _alone(item: WaitingReceipt) -> ReceiptBatch:
+def _alone(proof: ReceiptProof) -> ReceiptBatch:
     """Return a later rung as a batch of its own, as it was signed."""
-    proof = item.proof
     return ReceiptBatch(
         issuer=proof.issuer, signing_key_id=proof.signing_key_id, receipts=(proof.receipt,), signature=proof.signature
     )
