@@ -32,8 +32,8 @@ from gateway.workers.rotation import tend_keys
 log = structlog.get_logger(__name__)
 
 SWITCH_S: Final = 0.0005
-"""How long the event loop may keep the interpreter from the writer's thread; with Python's 5 ms a saturated loop starves
-the commits that everybody waits for (docs/decisions/0004-speed.md)."""
+"""How long the event loop may keep the interpreter from the writer's thread. With Python's 5 ms a saturated loop
+starves the commits that everybody waits for (docs/decisions/0004-speed.md)."""
 GC_YOUNG: Final = 20_000
 """Young values before the collector looks; Python's 700 makes it look several times in every batch."""
 
