@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-import sqlite3
 
 import grpc
 import pytest
 
 from gateway.cli.failure import ExitCode
+from tests.fixtures.damage import OTHER, PAGE, SAME, stopped_receiver
 from tests.fixtures.gateways import eventually
 from tests.fixtures.ledger import check_exchange, settled
 from tests.fixtures.load import System, count_rows, reason_of, requests, waiting
-from tests.fixtures.quick_gateways import NO_LIMITS, QuickGateway, introduce, quick_gateways
-
-PAGE = 4096
+from tests.fixtures.quick_gateways import QuickGateway, quick_gateways
 
 
 def used_bytes(gateway: QuickGateway) -> int:
@@ -94,102 +92,36 @@ def test_a_gateway_with_a_full_disk_says_so_when_it_starts(tmp_path):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """A receiver that has taken in messages and is stopped, its WAL worked off; a sender that is stopped too."""
-    folder = tmp_path_factory.mktemp("stopped")
-    gateways = [QuickGateway(code, folder / code, environment=dict(NO_LIMITS)) for code in ("cn", "th")]
-    try:
-        introduce(gateways)
-        submitted = requests(60, "th")
-
-        async def fill() -> dict[bytes, bytes]:
-            async with System(gateways[0]) as sender:
-                await sender.submit_all(submitted)
-                await settled(sender)
-                return {
-                    sender.answers[item.request_id].message_id: item.draft.body.SerializeToString(deterministic=True)
-                    for item in submitted
-                }
-
-        bodies = asyncio.run(fill())
-    finally:
-        for gateway in gateways:
-            gateway.stop()
-    for gateway in gateways:
-        with sqlite3.connect(gateway.store) as connection:
-            connection.execute("pragma wal_checkpoint(truncate)")
-        connection.close()
-    return gateways[1], bodies
+    with stopped_receiver(tmp_path_factory.mktemp("stopped"), 60) as found:
+        yield found
 
 
-def pages_of(store, table: str) -> list[int]:
-    """Return the numbers of the pages that hold a table's rows."""
-    connection = sqlite3.connect(store)
-    try:
-        rows = connection.execute("select pageno from dbstat where name = ? and pagetype = 'leaf'", (table,)).fetchall()
-        return [row[0] for row in rows]
-    finally:
-        connection.close()
-
-
-async def read_all(gateway: QuickGateway, bodies: dict[bytes, bytes]) -> set[str]:
-    """Start a damaged gateway; return what it answers for all messages, or the reason it gives when it ends."""
-    gateway.launch()
-    answers = set()
-    async with System(gateway) as system:
-        for message_id, body in bodies.items():
-            await eventually(lambda: gateway.is_ready() or gateway.exit_code() is not None)
-            if gateway.exit_code() is not None:
-                break
-            try:
-                view = await system.get(message_id, "cn")
-            except grpc.aio.AioRpcError as error:
-                answers.add(reason_of(error) or "gone")
-            else:
-                assert view.body.SerializeToString(deterministic=True) == body
-                answers.add("whole")
-    if gateway.exit_code() is not None or "gone" in answers:
-        # It may stop by itself, but then it says why.
-        assert await asyncio.to_thread(gateway.wait_end) == ExitCode.REFUSED
-        answers.discard("gone")
-        answers.add(json.loads(gateway.out.read_text().splitlines()[-1])["error"]["reason"])
-    return answers
-
-
-@pytest.mark.parametrize("damage", ["bits", "zeros", "noise"])
-async def test_a_damaged_page_of_messages_is_told_and_never_shown_as_content(stopped, damage):
-    th, bodies = stopped
-    whole = th.store.read_bytes()
-    try:
-        with th.store.open("r+b") as file:
-            for page in pages_of(th.store, "received")[1::2]:
-                start = (page - 1) * PAGE
-                if damage == "bits":
-                    # One byte in the middle of what is kept in the page: SQLite itself cannot see it.
-                    spoiled = bytearray(whole[start : start + PAGE])
-                    spoiled[PAGE * 3 // 4] ^= 0xFF
-                elif damage == "zeros":
-                    spoiled = bytearray(PAGE)
-                else:
-                    spoiled = bytearray(index * 7 & 0xFF for index in range(PAGE))
-                file.seek(start)
-                file.write(spoiled)
-        answers = await read_all(th, bodies)
-        assert "STORE_CORRUPT" in answers
-        assert answers <= {"whole", "STORE_CORRUPT"}
-    finally:
-        th.kill()
-        for name in ("store.db-wal", "store.db-shm"):
-            (th.store.parent / name).unlink(missing_ok=True)
-        th.store.write_bytes(whole)
+@pytest.mark.parametrize("damage", ["bit", "zeros", "noise"])
+async def test_damaged_content_is_told_and_never_shown(stopped, damage):
+    spoiled = bytearray(stopped.whole)
+    for message_id in list(stopped.views)[1::2]:
+        place = stopped.place_of(message_id)
+        start = place // PAGE * PAGE
+        if damage == "bit":
+            # SQLite itself cannot see it.
+            spoiled[place + 20] ^= 0x10
+        elif damage == "zeros":
+            spoiled[start : start + PAGE] = bytes(PAGE)
+        else:
+            spoiled[start : start + PAGE] = bytes(index * 7 & 0xFF for index in range(PAGE))
+    with stopped.damaged(bytes(spoiled)):
+        answers = await stopped.answers()
+    assert answers[OTHER] == 0
+    told = {"STORE_CORRUPT", f"STORE_CORRUPT {int(ExitCode.REFUSED)}"}
+    assert told & set(answers)
+    assert set(answers) <= {SAME, OTHER, *told}
 
 
 async def test_a_file_that_is_no_database_any_more_stops_the_start_with_a_clear_error(stopped):
-    th, _ = stopped
-    whole = th.store.read_bytes()
-    try:
-        th.store.write_bytes(b"\0" * 100 + whole[100:])
-        th.launch()
-        assert th.wait_end() == ExitCode.REFUSED
-        assert json.loads(th.out.read_text())["error"]["reason"] == "STORE_CORRUPT"
-    finally:
-        th.store.write_bytes(whole)
+    with stopped.damaged(b"\0" * 100 + stopped.whole[100:]):
+        assert dict(await stopped.answers()) == {f"STORE_CORRUPT {int(ExitCode.REFUSED)}": 1}
+
+
+async def test_the_gateway_of_these_tests_answers_the_same_when_nothing_is_damaged(stopped):
+    with stopped.damaged(stopped.whole):
+        assert dict(await stopped.answers()) == {SAME: len(stopped.views)}

@@ -1,7 +1,6 @@
 """A bad line between two gateways: cut, slow, narrow, silent. What was accepted arrives; what is urgent goes first."""
 
 import asyncio
-import contextlib
 import time
 
 import pytest
@@ -9,9 +8,8 @@ from concord.v1 import envelope_pb2
 
 from tests.fixtures.gateways import eventually
 from tests.fixtures.ledger import check_exchange, settled
-from tests.fixtures.load import System, requests, waiting
-from tests.fixtures.proxy import Proxy
-from tests.fixtures.quick_gateways import NO_LIMITS, QuickGateway, introduce
+from tests.fixtures.line import over_a_line
+from tests.fixtures.load import requests, waiting
 
 QUICK_TIMEOUTS = {
     "gateway.workers.open_link:ANSWER_TIMEOUT_MS": 1_000,
@@ -20,21 +18,6 @@ QUICK_TIMEOUTS = {
     "adapters.carriers.grpc_link:CONNECT_TIMEOUT_S": 1.0,
 }
 """A silent line is noticed after 30 s and more; a test cannot wait for that. The soak does."""
-
-
-@contextlib.asynccontextmanager
-async def over_a_line(folder, **settings):
-    """Run "cn" and "th" with a proxy in front of "th", and their systems."""
-    cn, th = [QuickGateway(code, folder / code, environment=dict(NO_LIMITS), **settings) for code in ("cn", "th")]
-    async with Proxy("127.0.0.1", th.federation_port) as line:
-        th.public = f"127.0.0.1:{line.port}"
-        try:
-            await asyncio.to_thread(introduce, [cn, th])
-            async with System(cn) as sender, System(th) as receiver:
-                yield line, sender, receiver
-        finally:
-            for gateway in (cn, th):
-                await asyncio.to_thread(gateway.kill)
 
 
 async def test_a_line_that_is_cut_again_and_again_loses_nothing_and_doubles_nothing(tmp_path):
