@@ -19,6 +19,7 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
 from gateway.ids import PartnerId
+from gateway.model.envelope import Outcome
 from gateway.model.header import Urgency
 from gateway.model.partner import KeyPurpose
 from gateway.ports import (
@@ -36,6 +37,8 @@ from gateway.ports import (
 FRAME_ROWS: Final = 128
 FRAME_BYTES: Final = 1 << 20
 """A frame stays well under the 4 MiB that a link takes; one larger envelope travels alone."""
+STATED_AT_ONCE: Final = frozenset({Outcome.RECEIVED, Outcome.REFUSED})
+"""What the answer to a frame may say of its envelopes. Later rungs come on the partner's own link."""
 UNANSWERED: Final = "UNANSWERED"
 """Why an envelope comes again about which the partner's answer says nothing."""
 READY_ROWS: Final = 1024
@@ -94,6 +97,9 @@ class Backlog:
 
     def offer(self, envelope: ReadyEnvelope) -> None:
         """Take an envelope that has just become durable, or note that the database has more."""
+        if envelope.digest in self._held:
+            # Read from the database between its commit and this call.
+            return
         if self._late is not None and len(self._late) < READY_ROWS:
             self._late.append(envelope)
             return
@@ -310,6 +316,8 @@ class Courier:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, proof.signing_key_id, now_ms)
             receipts.append(StoredReceipt(receipt=verify_proof(proof, key, self._codec), proof=proof))
+        if any(item.receipt.outcome not in STATED_AT_ONCE for item in receipts):
+            raise EnvelopeRejected("receipt outcome")
         if receipts:
             await self._store.write(
                 CommitReceipts(partner=partner, epoch=epoch, receipts=tuple(receipts), now_ms=now_ms)

@@ -4,11 +4,13 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.crypto.keys import OpenKey
+from gateway.crypto.receipts import sign_receipts
 from gateway.errors import (
     AuthorityNotYours,
     EnvelopeRejected,
@@ -23,7 +25,7 @@ from gateway.errors import (
 from gateway.exchange.deliver import LinkState
 from gateway.exchange.quota import Quota
 from gateway.ids import MessageId, PartnerId, ThreadId
-from gateway.model.envelope import Outcome
+from gateway.model.envelope import Outcome, Receipt, ReceiptBatch
 from gateway.model.header import Supersedes, Urgency
 from gateway.ports import (
     DropLease,
@@ -430,3 +432,29 @@ async def test_a_link_ends_when_told_to_even_if_the_store_cannot_take_its_lease_
     async with asyncio.timeout(2):
         await asyncio.gather(*cn._tasks, return_exceptions=True)
     assert worker.state is LinkState.IDLE
+
+
+def stating(nation: Nation, digest: bytes, outcome: Outcome) -> ReceiptBatch:
+    receipt = Receipt(envelope_digest=digest, outcome=outcome, time_ms=nation.clock.now_ms(), reason="", log_position=0)
+    batch, _ = sign_receipts([receipt], issuer=nation.partner, sign_key=nation.secrets.receipt, codec=CODEC)
+    return batch
+
+
+async def test_a_partner_cannot_state_that_our_own_message_expired(world) -> None:
+    cn, th, _ = world
+    cn.network.down.add(TH)
+    result = await cn.send("th")
+    stored = await cn.found(CN, result.message_id)
+    batch = stating(th, stored.digest, Outcome.EXPIRED)
+    with pytest.raises(EnvelopeRejected):
+        await cn.receive.take_in(TH, OutgoingFrame(sequence=1, envelopes=(), receipts=(batch,)))
+    worker = cn.links.worker(TH)
+    ready = SimpleNamespace(digest=stored.digest)
+    for outcome in (Outcome.EXPIRED, Outcome.ACKNOWLEDGED_BY_OFFICER):
+        answer = FrameAnswer(
+            sequence=1, receipts=stating(th, stored.digest, outcome), repeats=(), deferrals=(), card=None,
+            receipts_stored=False,
+        )  # fmt: skip
+        with pytest.raises(EnvelopeRejected):
+            await worker._parts.courier.settle(TH, 1, worker._backlog, (ready,), answer)
+    assert await cn.state_at(result.message_id, "th") == "waiting"

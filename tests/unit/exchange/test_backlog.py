@@ -155,3 +155,14 @@ def test_what_leaves_memory_is_counted_off_however_it_leaves() -> None:
     assert prefetch.used_bytes == items[2].envelope.size_bytes
     backlog.forget()
     assert prefetch.used_bytes == 0
+
+
+def test_an_envelope_that_was_read_before_it_was_offered_leaves_once() -> None:
+    backlog = Backlog(Prefetch(64 << 20))
+    item = envelope()
+    backlog.begin_load()
+    backlog.load(item)
+    backlog.end_load(complete=True)
+    backlog.offer(item)
+    assert len(backlog) == 1
+    assert [taken.digest for taken in backlog.take(0)] == [item.digest]

@@ -500,3 +500,10 @@ def test_an_answer_travels_whole() -> None:
     bare = FrameAnswer(sequence=1, receipts=None, repeats=(), deferrals=(), card=None, receipts_stored=False)
     for answer in (full, bare):
         assert answer_from_proto(answer_to_proto(answer)) == answer
+
+
+@pytest.mark.parametrize("reason", ["expired", "NO RECORD", "\x1b[2J", "EXPIRED\n", "A\x00B", "\u202eDERIPXE", "_X"])
+def test_a_receipt_whose_reason_is_no_word_of_a_catalogue_is_refused(reason: str) -> None:
+    with pytest.raises(FieldInvalid) as refusal:
+        CODEC.decode_receipt(CODEC.encode_receipt(dataclasses.replace(RECEIPT, reason=reason)))
+    assert refusal.value.field == "receipt.reason"
