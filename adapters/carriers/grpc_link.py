@@ -238,14 +238,17 @@ def _told(error: grpc.aio.AioRpcError) -> str:
     for key, value in error.trailing_metadata() or ():
         if key != "grpc-status-details-bin":
             continue
+        info = error_details_pb2.ErrorInfo()
         try:
             status = status_pb2.Status.FromString(value)
+            found = any(detail.Unpack(info) and info.domain == _DOMAIN for detail in status.details)
         except DecodeError:
             return ""
-        for detail in status.details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info) and info.domain == _DOMAIN:
-                # A stranger's words go to our operators' screens: bounded, and printable only.
-                words = "".join(character for character in status.message[:200] if character.isprintable())
-                return f"it answers {info.reason[:63]}: {words}"
+        if found:
+            return f"it answers {_printable(info.reason, 63)}: {_printable(status.message, 200)}"
     return ""
+
+
+def _printable(words: str, length: int) -> str:
+    """Return a stranger's words as they may go to our operators' screens: bounded, and printable only."""
+    return "".join(character for character in words[:length] if character.isprintable())
