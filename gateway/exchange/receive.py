@@ -22,6 +22,7 @@ from gateway.errors import (
     GatewayError,
     KeyRetired,
     MessageIdReused,
+    MessageTooLarge,
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
@@ -52,6 +53,8 @@ from gateway.ports import (
 
 HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
 """How long a message waits for its missing predecessor before it is shown with a gap. A flash message hardly waits."""
+MAX_FRAME_RECEIPTS: Final = 1024
+"""Later rungs taken with one frame: some 50 ms in which no other partner is served, and one commit."""
 MAX_ROUNDS: Final = 5
 
 
@@ -105,6 +108,7 @@ class ReceiveService:
             PartnerUnknown: It has no card here.
             PartnerFrozen: Exchange with it is stopped.
             EnvelopeRejected: Its later receipts do not verify; nothing of the frame was stored.
+            MessageTooLarge: It carries too many of them; nothing of the frame was stored.
             StoreUnavailable: Nothing of the frame was stored.
             ConcurrentUpdate: The same messages kept arriving elsewhere at the same moment.
         """
@@ -138,6 +142,9 @@ class ReceiveService:
         )
 
     async def _take_receipts(self, partner: PartnerId, batches: tuple[ReceiptBatch, ...], now_ms: int) -> None:
+        count = sum(len(batch.receipts) for batch in batches)
+        if count > MAX_FRAME_RECEIPTS:
+            raise MessageTooLarge("receipts of a frame", count, MAX_FRAME_RECEIPTS)
         stored: list[StoredReceipt] = []
         for batch in batches:
             if batch.issuer != partner:

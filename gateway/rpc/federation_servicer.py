@@ -16,7 +16,7 @@ from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_p
 from gateway.rpc.pipeline import answer_in_order
 
 WINDOW_FRAMES: Final = 4
-"""Frames of one link worked on at once; as many as a sender keeps in flight (workers.link)."""
+"""Frames of one link worked on at once. A sender keeps more in flight (workers.open_link), so that one is there."""
 
 
 class Receiving(Protocol):

@@ -16,6 +16,7 @@ from gateway.errors import (
     EnvelopeRejected,
     FieldInvalid,
     MessageIdReused,
+    MessageTooLarge,
     PartnerFrozen,
     PartnerUnknown,
     QuotaExceeded,
@@ -458,3 +459,10 @@ async def test_a_partner_cannot_state_that_our_own_message_expired(world) -> Non
         with pytest.raises(EnvelopeRejected):
             await worker._parts.courier.settle(TH, 1, worker._backlog, (ready,), answer)
     assert await cn.state_at(result.message_id, "th") == "waiting"
+
+
+async def test_a_frame_with_more_receipts_than_can_be_taken_at_once_is_refused_before_it_costs(world) -> None:
+    cn, th, _ = world
+    batch = replace(stating(th, bytes(32), Outcome.DECIDED), receipts=(b"never read",) * 513)
+    with pytest.raises(MessageTooLarge):
+        await cn.receive.take_in(TH, OutgoingFrame(sequence=1, envelopes=(), receipts=(batch, batch)))
