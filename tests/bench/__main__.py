@@ -1,7 +1,7 @@
 """Measure Concord: `python -m tests.bench [--quick] [--only PART]`, or `make bench`.
 
 Prints a table and writes build/bench.json. Floor and gateway are measured in turn, round by round, so that whatever
-else the machine does falls on both; a figure is the median of its rounds. docs/decisions/0005-speed.md says what the
+else the machine does falls on both; a figure is the median of its rounds. docs/decisions/0004-speed.md says what the
 figures mean and where the time goes.
 """
 
