@@ -11,9 +11,9 @@ from importlib.metadata import version
 from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
 from gateway.errors import FieldInvalid, GatewayError, NotFound
-from gateway.exchange.deliver import LinkState
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.schedule import LinkState
 from gateway.exchange.submit import Submission, Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.message import Draft

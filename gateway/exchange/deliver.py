@@ -1,13 +1,11 @@
-"""Deliver: what waits for one partner, when it is tried, and what its answers mean.
+"""Deliver: what waits for one partner, and what its answers mean. When it is tried, gateway.exchange.schedule says.
 
-`Backlog` keeps a bounded part of a partner's queue in memory; the database is the truth. `LinkSchedule` says when to
-connect. `Courier` turns answers into operations.
+`Backlog` keeps a bounded part of a partner's queue in memory; the database is the truth. `Courier` turns answers into
+operations.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from gateway.clock import Clock
@@ -207,64 +205,6 @@ class Backlog:
 
 def _begins(item: ReadyEnvelope, newcomer: ReadyEnvelope) -> bool:
     return newcomer.thread_id is not None and item.message_id.raw == newcomer.thread_id.raw
-
-
-class LinkState(StrEnum):
-    """What a link is doing, in the words of the console."""
-
-    IDLE = "idle"
-    CONNECTED = "connected"
-    BACKING_OFF = "backing_off"
-    FROZEN = "frozen"
-    LEASED_ELSEWHERE = "leased_elsewhere"
-
-
-BACKOFF_MIN_MS: Final = 500
-BACKOFF_MAX_MS: Final = 60_000
-PROBE_MS: Final = 1_000
-"""DESIGN 3.6: while U0 or U1 waits the link is probed every second."""
-
-
-class LinkSchedule:
-    """When to connect to one partner: exponential back-off with full jitter, cut short by urgency and by signs of life.
-
-    Args:
-        random: Returns a number in [0, 1).
-    """
-
-    def __init__(self, random: Callable[[], float]) -> None:
-        self._random = random
-        self.failures = 0
-        self.reason = ""
-        self.next_ms = 0
-
-    def failed(self, now_ms: int, reason: str, *, urgent: bool) -> None:
-        """Note a failed attempt or a broken link."""
-        self.failures += 1
-        self.reason = reason
-        ceiling = min(BACKOFF_MAX_MS, BACKOFF_MIN_MS << min(self.failures, 16))
-        # Full jitter keeps a hundred gateways from knocking together when a partner comes back; at least half of the
-        # ceiling, so that an unlucky draw does not hammer.
-        delay = ceiling // 2 + int(self._random() * ceiling / 2)
-        self.next_ms = now_ms + (min(delay, PROBE_MS) if urgent else delay)
-
-    def hurry(self, now_ms: int) -> None:
-        """Something urgent came to wait."""
-        self.next_ms = min(self.next_ms, now_ms + PROBE_MS)
-
-    def heard(self, now_ms: int) -> None:
-        """The partner called us or answered: the breaker closes at once."""
-        self.failures = 0
-        self.reason = ""
-        self.next_ms = min(self.next_ms, now_ms)
-
-    def wait_ms(self, now_ms: int) -> int:
-        """Return how long to wait before the next attempt.
-
-        No wait is longer than BACKOFF_MAX_MS: if one seems to be, the clock was set back, and it is over.
-        """
-        wait_ms = self.next_ms - now_ms
-        return wait_ms if 0 < wait_ms <= BACKOFF_MAX_MS else 0
 
 
 @dataclass(frozen=True, slots=True)

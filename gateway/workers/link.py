@@ -11,7 +11,8 @@ from typing import Final
 import structlog
 
 from gateway.errors import Broken, Busy, GatewayError, LeaseLost, PartnerFrozen, PartnerUnknown, PartnerUnreachable
-from gateway.exchange.deliver import Backlog, LinkSchedule, LinkState
+from gateway.exchange.deliver import Backlog
+from gateway.exchange.schedule import LinkSchedule, LinkState
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency

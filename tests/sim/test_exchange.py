@@ -23,8 +23,8 @@ from gateway.errors import (
     RequestIdReused,
     StoreUnavailable,
 )
-from gateway.exchange.deliver import LinkState
 from gateway.exchange.quota import Quota
+from gateway.exchange.schedule import LinkState
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome, Receipt, ReceiptBatch
 from gateway.model.header import Supersedes, Urgency

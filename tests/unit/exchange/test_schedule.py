@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.errors import QuotaExceeded
-from gateway.exchange.deliver import BACKOFF_MAX_MS, PROBE_MS, LinkSchedule
 from gateway.exchange.quota import Quota
+from gateway.exchange.schedule import BACKOFF_MAX_MS, PROBE_MS, LinkSchedule
 from gateway.model.header import Urgency
 
 
