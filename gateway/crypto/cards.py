@@ -28,6 +28,9 @@ MAX_CARD_BYTES: Final = 65_536
 MAX_SIGNATURES: Final = 4
 MAX_KEYS: Final = 64
 """partner.proto: SignedCard.card, SignedCard.signatures, Card.keys."""
+MAX_STEP: Final = 1 << 16
+"""How far one card may be ahead of the card before: a thief must not use up the numbers in one step. Who was away for
+years misses a few hundred cards."""
 FINGERPRINT_DIGITS: Final = 40
 _GROUP_DIGITS: Final = 5
 
@@ -149,6 +152,8 @@ def verify_next_card(signed: SignedCard, *, current: VerifiedCard, codec: CardCo
         raise CardRejected("the card is not newer than the one known")
     if recovered:
         return verified
+    if card.sequence - before.sequence > MAX_STEP:
+        raise CardRejected("the card is too far ahead of the one known")
     if not any((KeyPurpose.IDENTITY, key) in signers for key in _public(before, KeyPurpose.IDENTITY)):
         raise CardRejected("the card is not signed by the identity key before")
     if card.sequence == before.sequence + 1 and card.previous_digest != current.digest:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.crypto import cards
 from gateway.crypto.cards import (
+    MAX_STEP,
     card_digest,
     fingerprint,
     recovery_sign_card,
@@ -161,6 +162,12 @@ def test_a_direct_successor_names_the_card_before():
     refused(follow, card(2, b"\x01" * 32))
     refused(follow, card(2, b""))
     assert follow(card(9, b"\x01" * 32)).card.sequence == 9, "some were missed; the signature is the link"
+
+
+def test_no_thief_can_use_up_the_numbers_in_one_step():
+    assert follow(card(1 + MAX_STEP, b"\x01" * 32)).card.sequence == 1 + MAX_STEP
+    refused(follow, card(2 + MAX_STEP, b"\x01" * 32))
+    assert recovered(card(2 + MAX_STEP, b"\x01" * 32, identity=OTHER)).recovery_signed
 
 
 def test_another_partners_card_does_not_follow():
