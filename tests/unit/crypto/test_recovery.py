@@ -86,7 +86,7 @@ GOOD = {
             {"secret": "!!"}, {"secret": 1},
         )),
     ],
-    ids=lambda plain: f"{len(plain)}_bytes",
+    ids=[*("empty", "list", "null", "no_text", "keyring"), *(f"changed_{number}" for number in range(7))],
 )  # fmt: skip
 def test_what_is_not_a_recovery_key_is_refused(plain, monkeypatch):
     monkeypatch.setattr(pyrage.passphrase, "decrypt", lambda data, passphrase: plain)
