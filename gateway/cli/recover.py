@@ -24,6 +24,10 @@ def register(group: typer.Typer) -> None:
         recovery_file: Annotated[Path, typer.Option(help="The recovery key that `concord init` made.")],
         recovery_passphrase_file: RecoveryPassphraseFileOption = None,
         passphrase_file: PassphraseFileOption = None,
+        new_passphrase_file: Annotated[
+            Path | None,
+            typer.Option(help="File of mode 0600 or 0400: what locks the keyring from now on, if the thief knows it."),
+        ] = None,
         above: Annotated[
             int,
             typer.Option(help="The greatest number of a card that partners hold, when a thief has published some."),
@@ -33,12 +37,14 @@ def register(group: typer.Typer) -> None:
         """Take this gateway back after its keyring was stolen: new keys under a card signed by the recovery key.
 
         Stop the gateway first. All its keys are new and the old ones revoked; its national systems need the new
-        certificates in certs/. Partners take the new card over by themselves. Its card file goes to stdout, for those
-        that a thief has cut off. See docs/how-to/recover-a-stolen-identity.md.
+        certificates in certs/. Partners take the new card over by themselves, and what waits to leave is sealed again.
+        The card file goes to stdout, for partners that a thief has cut off. See
+        docs/how-to/recover-a-stolen-identity.md.
         """
         from gateway.clock import SystemClock
         from gateway.config import load_config
         from gateway.installation import open_home
+        from gateway.installation.passphrases import read_passphrase
         from gateway.installation.recovery import check_outside, open_recovery_file, recover_home
         from gateway.rpc.convert import WireCodec
         from gateway.rpc.convert.partner import signed_card_to_proto
@@ -49,14 +55,22 @@ def register(group: typer.Typer) -> None:
         with keep_out(config.store):
             recovery = open_recovery_file(recovery_file, obtain_recovery(recovery_passphrase_file))
             opened = open_home(call.home, obtain(passphrase_file))
+            new_passphrase = read_passphrase(new_passphrase_file) if new_passphrase_file else None
             if not yes:
                 confirm(
-                    f"All keys of '{config.partner}' are replaced and revoked; messages on their way, here or out, "
-                    "are lost and must be sent again. Recover?"
+                    f"All keys of '{config.partner}' are replaced and revoked, and its national systems need the new "
+                    "certificates. Recover?"
                 )
             clock = SystemClock(offset_ms=config.clock_offset_ms)
             with call.output.progress("making keys and locking the keyring", None):
-                recovered = recover_home(opened, recovery, codec=WireCodec(), now_ms=clock.now_ms(), above=above)
+                recovered = recover_home(
+                    opened,
+                    recovery,
+                    codec=WireCodec(),
+                    now_ms=clock.now_ms(),
+                    above=above,
+                    new_passphrase=new_passphrase,
+                )
         show_card(call, signed_card_to_proto(recovered.card), recovered.fingerprint)
         for line in (
             f"This is card {recovered.sequence} of '{config.partner}', with new keys; the old ones are revoked.",

@@ -208,10 +208,15 @@ def open_home(home: Path, passphrase: str) -> OpenedHome:
         raise ConfigInvalid(f"{path}: holds the keys of '{keyring.partner}', but the settings say '{config.partner}'")
 
     def save(changed: Keyring) -> None:
-        write_private(path, changed.lock(passphrase))
-        sync_directory(home)
+        save_keyring(home, changed, passphrase)
 
     return OpenedHome(home=home, config=config, keyring=keyring, save=save)
+
+
+def save_keyring(home: Path, keyring: Keyring, passphrase: str) -> None:
+    """Lock a keyring and put it in the place of the one there; durable when it returns."""
+    write_private(home / KEYRING_FILE, keyring.lock(passphrase))
+    sync_directory(home)
 
 
 def warnings_about(home: Path, config: Config) -> tuple[str, ...]:

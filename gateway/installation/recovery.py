@@ -13,7 +13,7 @@ from gateway.crypto.recovery import RecoveryKey
 from gateway.errors import ConfigInvalid, FieldInvalid
 from gateway.exchange.own_card import recover_card
 from gateway.ids import PartnerId
-from gateway.installation.home import OpenedHome, host_names, write_certificates
+from gateway.installation.home import OpenedHome, host_names, save_keyring, write_certificates
 from gateway.installation.passphrases import check_new_passphrase
 from gateway.installation.private_files import read_private, sync_directory, write_new_private
 from gateway.model.partner import SignedCard
@@ -72,17 +72,26 @@ def open_recovery_file(path: Path, passphrase: str) -> RecoveryKey:
 
 
 def recover_home(
-    opened: OpenedHome, recovery: RecoveryKey, *, codec: Codec, now_ms: int, above: int = 0
+    opened: OpenedHome,
+    recovery: RecoveryKey,
+    *,
+    codec: Codec,
+    now_ms: int,
+    above: int = 0,
+    new_passphrase: str | None = None,
 ) -> RecoveredHome:
     """Give a stopped home new keys and a card that the recovery key signs; the old keys count nowhere any more.
 
     Args:
         above: The greatest number of a card that partners hold, when a thief has published some.
+        new_passphrase: Locks the keyring from now on, instead of the one that unlocked it.
 
     Raises:
         ConfigInvalid: The recovery key is not this gateway's, or profile or directory cannot be used.
-        FieldInvalid: The number is out of range.
+        FieldInvalid: The number is out of range, or the new passphrase is too weak.
     """
+    if new_passphrase is not None:
+        check_new_passphrase(new_passphrase)
     if not 0 <= above <= MAX_ABOVE:
         raise FieldInvalid("above", f"must be 0 to {MAX_ABOVE}")
     config = opened.config
@@ -94,7 +103,10 @@ def recover_home(
         keyring, profile, config.endpoints, recovery=recovery, above=above, codec=codec, now_ms=now_ms
     )
     verify_first_card(card, codec)
-    opened.save(keyring)
+    if new_passphrase is None:
+        opened.save(keyring)
+    else:
+        save_keyring(opened.home, keyring, new_passphrase)
     # If we die here, systems are refused until the command is run again: each run makes the next card.
     written = write_certificates(
         opened.certificates, keyring, config.partner, [system.name for system in config.system], now_ms

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from gateway.cli import main
-from gateway.errors import ConfigInvalid, FieldInvalid, StoreUnavailable
+from gateway.errors import ConfigInvalid, FieldInvalid, PassphraseWrong, StoreUnavailable
 from gateway.ids import PartnerId
 from gateway.installation import open_home
 from gateway.installation.recovery import (
@@ -160,10 +160,19 @@ def test_recovery_changes_the_keys_and_certificates_and_nothing_else(place, home
     assert not warnings_about_keyring(opened.keyring.rotate_tls(NOW))
 
 
+def test_passphrase_that_the_thief_knows_is_replaced_on_the_way(place, home):
+    recover(place, home, new_passphrase="entirely other words")
+    assert open_home(home, "entirely other words").keyring.recovered_card is not None
+    with pytest.raises(PassphraseWrong):
+        open_home(home, WORDS)
+
+
 def test_recovery_that_fails_leaves_the_old_keys(place, home):
     before = (home / "keyring.age").read_bytes()
     with pytest.raises(FieldInvalid):
         recover(place, home, above=MAX_ABOVE + 1)
+    with pytest.raises(FieldInvalid):
+        recover(place, home, new_passphrase="short")
     (place / "key").unlink()
     create_recovery_file(place / "key", home, TH, OTHER_WORDS)
     with pytest.raises(ConfigInvalid):
