@@ -92,7 +92,10 @@ class PartnerDirectory:
 
     def _from_row(self, row: PartnerRow) -> KnownPartner:
         # Verified before it was stored, and once more here: a card changed in the database must not become trust.
-        verified = verify_first_card(row.card, self._codec)
+        try:
+            verified = verify_first_card(row.card, self._codec)
+        except CardRejected as error:
+            raise StoreCorrupt(f"a stored card is damaged: {error.text}") from None
         if verified.card.partner != row.partner:
             raise StoreCorrupt("a stored card is another partner's")
         return KnownPartner(verified=verified, frozen=row.frozen, last_success_ms=row.last_success_ms)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.crypto.at_rest import open_content, open_stored_body, unwrap_message_key
-from gateway.errors import CursorExpired, CursorInvalid, NotFound, PageTokenInvalid
+from gateway.errors import CursorExpired, CursorInvalid, NotFound, PageTokenInvalid, StoreCorrupt
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import key_context
 from gateway.ids import MessageId, PartnerId
@@ -76,7 +76,28 @@ class MessageReader:
         stored = await self._store.read(FindMessage(sender=sender, message_id=message_id))
         if stored is None:
             raise NotFound("no such message")
+        self._check(stored)
         return OpenedMessage(stored, self._open(stored))
+
+    def _check(self, stored: StoredMessage) -> None:
+        """Compare what the database says about a message with its header, which was signed.
+
+        Raises:
+            StoreCorrupt: They differ.
+        """
+        row, header = stored.row, self._codec.decode_header(stored.header)
+        said = (row.message_id, row.sender, row.kind, row.mode, row.urgency, row.thread_id, row.content_commitment)
+        signed = (
+            header.message_id,
+            header.sender,
+            header.kind,
+            header.mode,
+            header.urgency,
+            header.thread_id,
+            header.content_commitment,
+        )
+        if said != signed or (row.create_ms, row.expire_ms) != (header.create_ms, header.expire_ms):
+            raise StoreCorrupt("what is stored about a message does not match its header")
 
     def _open(self, stored: StoredMessage) -> bytes | None:
         if stored.content_sealed is None or stored.wrapped_message_key is None:

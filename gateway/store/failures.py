@@ -29,6 +29,9 @@ def sqlite_failure(error: BaseException, doing: str) -> BaseException:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if isinstance(code, int) else None
+        if code is None and isinstance(error, sqlite3.OperationalError):
+            # Python's own and the only one of its kind: a stored text is no UTF-8. Its words would show that text.
+            return StoreCorrupt("the database is damaged: a stored text is none")
         if primary in _CORRUPT:
             return StoreCorrupt(f"the database is damaged (SQLite {error.sqlite_errorname})")
         if primary in _UNAVAILABLE:

@@ -126,6 +126,9 @@ class SqliteStore:
                     return answer(Session(cursor, "sqlite"), query)
                 finally:
                     cursor.execute("ROLLBACK")
+        except ValueError:
+            # Queries hold values of our own making; what does not fit is what was read.
+            raise StoreCorrupt("the database is damaged: a stored value was never written") from None
         except Exception as error:  # noqa: BLE001 - no driver error leaves the store
             raise sqlite_failure(error, type(query).__name__) from None
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreCorrupt, StoreUnavailable
 from gateway.store.failures import sqlite_failure
 from gateway.store.migrate import Room, upgrade
 from gateway.store.tables import KEY_SCHEMA
@@ -102,3 +102,5 @@ def migrate_files(home: Path) -> None:
     except DBAPIError as error:
         cause = error.orig if error.orig is not None else error
         raise sqlite_failure(cause, "migration") from None
+    except UnicodeDecodeError:
+        raise StoreCorrupt("the database is damaged: its schema is no text") from None
