@@ -214,6 +214,7 @@ async def assemble(opened: OpenedHome) -> Parts:
             clock=clock,
             keys=keys,
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
+            pause=_pause,
         ),
         reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
         acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
@@ -222,6 +223,10 @@ async def assemble(opened: OpenedHome) -> Parts:
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])
     return parts
+
+
+async def _pause() -> None:
+    await asyncio.sleep(0)
 
 
 async def _offload(call: Callable[[], SealedBatch]) -> SealedBatch:

@@ -6,6 +6,7 @@ Nothing is stated about an envelope that could not be judged for reasons of our 
 A repeat gets the same receipt; a known message id with another commitment is refused.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -56,6 +57,13 @@ HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, U
 MAX_FRAME_RECEIPTS: Final = 1024
 """Later rungs taken with one frame: some 50 ms in which no other partner is served, and one commit."""
 MAX_ROUNDS: Final = 5
+PAUSE_EVERY: Final = 32
+"""Openings in one piece: 2 ms when they share a batch, 20 ms when each costs a signature and an encapsulation."""
+FREE_OPENINGS: Final = 8
+EFFORT_PER_S: Final = 400
+EFFORT_BURST: Final = 2000
+"""Signatures to verify and encapsulations to open for one partner, some 0.2 ms each: a tenth of a processor for ever, or
+0.4 s at once. Honest batches share both."""
 
 
 class Policy(Protocol):
@@ -80,7 +88,11 @@ class _Judged:
 
 
 class ReceiveService:
-    """Takes in what partners send."""
+    """Takes in what partners send.
+
+    Args:
+        pause: Lets others run.
+    """
 
     def __init__(
         self,
@@ -92,7 +104,10 @@ class ReceiveService:
         clock: Clock,
         keys: KeyHolder,
         quota: Quota,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
+        self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
+        self._pause = pause
         self._directory = directory
         self._policy = policy
         self._store = store
@@ -119,7 +134,7 @@ class ReceiveService:
         batch: ReceiptBatch | None = None
         judged = _Judged()
         if frame.envelopes:
-            opened = self._open_all(partner, frame.envelopes, judged, now_ms)
+            opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
             for _ in range(MAX_ROUNDS):
                 attempt = _Judged(
                     refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals)
@@ -159,7 +174,7 @@ class ReceiveService:
             CommitReceipts(partner=partner, epoch=None, receipts=tuple(stored), now_ms=now_ms),
         )
 
-    def _open_all(
+    async def _open_all(
         self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: _Judged, now_ms: int
     ) -> list[tuple[int, OpenedEnvelope]]:
         def verify_key(key_id: bytes) -> VerifyKey:
@@ -167,8 +182,13 @@ class ReceiveService:
 
         opener = self._keys.opener
         opened: list[tuple[int, OpenedEnvelope]] = []
+        seen: set[bytes] = set()
         for index, envelope in enumerate(envelopes):
+            if index % PAUSE_EVERY == PAUSE_EVERY - 1:
+                # Whatever a partner sends, nobody else waits longer than for so many openings.
+                await self._pause()
             try:
+                self._charge_effort(partner, index, envelope, seen, now_ms)
                 item = opener.open(envelope, sender=partner, verify_keys=verify_key, now_ms=now_ms)
                 # Counted only now: before the signature is checked the urgency is anybody's claim.
                 self._quota.take(partner.code, item.header.urgency, now_ms)
@@ -182,6 +202,20 @@ class ReceiveService:
             else:
                 opened.append((index, item))
         return opened
+
+    def _charge_effort(self, partner: PartnerId, index: int, envelope: Envelope, seen: set[bytes], now_ms: int) -> None:
+        """Bound the signatures and encapsulations that a partner makes us work on, before any of them is known good.
+
+        The first few of a frame are free: an honest sender puts the most urgent first.
+
+        Raises:
+            QuotaExceeded: Its share is used up.
+        """
+        for costly in (envelope.signature, envelope.encapsulation):
+            if costly not in seen:
+                seen.add(costly)
+                if index >= FREE_OPENINGS:
+                    self._effort.take(partner.code, Urgency.U3, now_ms)
 
     async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
         ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))

@@ -204,13 +204,16 @@ class Nation:
             courier=Courier(**common), keys=self.keys, clock=clock,
         )  # fmt: skip
 
+        async def pause() -> None:
+            await asyncio.sleep(0)
+
         async def offload(call):
             return await asyncio.to_thread(call)
 
         self.submit = SubmitService(
             **common, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload
         )
-        self.receive = ReceiveService(**common, policy=self.policy, quota=self.quota)
+        self.receive = ReceiveService(**common, policy=self.policy, quota=self.quota, pause=pause)
         self.reader = MessageReader(store=store, codec=CODEC, keys=self.keys, new_signal=event_signals(store))
         self.acknowledge = AcknowledgeService(
             store=store, codec=CODEC, clock=clock, keys=self.keys, queued=self.links.receipts_wait

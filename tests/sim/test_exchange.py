@@ -25,6 +25,7 @@ from gateway.errors import (
 )
 from gateway.exchange.quota import Quota
 from gateway.exchange.schedule import LinkState
+from gateway.exchange.sealed_rows import ready_from_row
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome, Receipt, ReceiptBatch
 from gateway.model.header import Supersedes, Urgency
@@ -184,7 +185,6 @@ async def test_a_suppressed_predecessor_shows_as_a_gap_after_the_wait(world) -> 
     rows = await cn.store.read(
         WaitingEnvelopes(partner=TH, urgency=Urgency.U0, after_sequence=0, max_rows=9, max_bytes=1 << 20)
     )
-    from gateway.exchange.sealed_rows import ready_from_row
 
     later = ready_from_row(rows[1], CN, TH, cn.secrets.kek)
     frame = OutgoingFrame(sequence=1, envelopes=(later.envelope,), receipts=())
@@ -337,6 +337,22 @@ async def test_a_partner_over_its_quota_is_deferred_and_delivers_later(world) ->
     results = [await cn.send("th", f"n{i}") for i in range(8)]
     for result in results:
         await settled(cn, result, "th")
+
+
+async def test_envelopes_sealed_one_by_one_are_opened_only_as_far_as_a_partner_share_goes(world) -> None:
+    cn, th, _ = world
+    th.receive._effort = Quota(per_second=1, burst=6)
+    cn.network.down.add(TH)
+    for number in range(20):
+        await cn.send("th", f"n{number}")
+    rows = await cn.store.read(
+        WaitingEnvelopes(partner=TH, urgency=Urgency.U3, after_sequence=0, max_rows=99, max_bytes=1 << 20)
+    )
+    envelopes = tuple(ready_from_row(row, CN, TH, cn.secrets.kek).envelope for row in rows)
+    answer = await th.receive.take_in(CN, OutgoingFrame(sequence=1, envelopes=envelopes, receipts=()))
+    # Eight are free, and six signatures and encapsulations make three more.
+    assert len(answer.receipts.receipts) == 11
+    assert {deferral.reason for deferral in answer.deferrals} == {QuotaExceeded.reason}
 
 
 async def test_a_system_over_its_quota_is_told_when_to_come_back(world) -> None:
