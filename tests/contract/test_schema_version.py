@@ -1,0 +1,32 @@
+"""An up-to-date database is recognised without alembic; the number that says so is that of the last script."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+import gateway.store
+from gateway.store import open_sqlite
+from gateway.store.migrate import HEADS
+
+MIGRATIONS = Path(gateway.store.__file__).parent / "migrations"
+
+
+@pytest.mark.parametrize("room", sorted(HEADS))
+def test_head_is_the_last_script(room):
+    assert ScriptDirectory(MIGRATIONS / room).get_heads() == [HEADS[room]]
+
+
+def test_every_room_of_scripts_has_a_head():
+    assert set(HEADS) == {path.name for path in MIGRATIONS.iterdir() if (path / "versions").is_dir()}
+
+
+async def test_database_that_is_up_to_date_opens_without_alembic(tmp_path, monkeypatch):
+    await (await open_sqlite(tmp_path)).close()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "alembic"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    await (await open_sqlite(tmp_path)).close()
+    # Where there is something to upgrade, it is needed.
+    with pytest.raises(ImportError):
+        await open_sqlite(tmp_path / "new")
