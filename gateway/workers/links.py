@@ -74,14 +74,18 @@ class Links:
 
     async def run(self) -> None:
         """Run a worker for every partner until cancelled; the first that fails for good ends all."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                for partner in self._directory.partners():
-                    self._changed(partner)
-                await asyncio.Event().wait()
-            finally:
-                self._group = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    for partner in self._directory.partners():
+                        self._changed(partner)
+                    await asyncio.Event().wait()
+                finally:
+                    self._group = None
+        except ExceptionGroup as failed:
+            # Whoever reads why the gateway ended wants the reason, not the group it came in.
+            raise failed.exceptions[0] from None
 
     def _changed(self, partner: PartnerId) -> None:
         if self._group is None or partner == self._directory.own or partner in self._workers:
