@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Integer, and_, bindparam, func, select, update
+from sqlalchemy import Integer, and_, bindparam, exists, func, select, update
 
 from gateway.errors import StoreCorrupt
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
@@ -42,6 +42,7 @@ _IS_DELIVERY = and_(
     outbox.c.id < (sent.c.id + constant(1)) * constant(RECIPIENTS),
 )
 
+_erased = exists().where(_KEY, func.length(message_key.c.wrapped) == constant(0))
 _queue = (
     select(
         outbox.c.id,
@@ -49,11 +50,15 @@ _queue = (
         # Bytes before and with this row, so that the bound is found before anything large is read.
         func.sum(outbox.c.size_bytes).over(order_by=outbox.c.sequence, rows=(None, 0)).label("total_bytes"),
     )
+    .select_from(outbox.join(sent, sent.c.id == outbox.c.sent_id))
     .where(
         outbox.c.partner == bindparam("to_partner"),
         outbox.c.state == constant(WAITING),
         outbox.c.urgency == bindparam("of_urgency"),
         outbox.c.sequence > bindparam("after_sequence"),
+        # Erased rows stay until they expire and are never sent; left out before the bounds, or a page full of them
+        # would look like the end of the queue.
+        ~_erased,
     )
     .order_by(outbox.c.sequence)
     .limit(bindparam("max_rows", type_=Integer))
@@ -108,8 +113,6 @@ def waiting_envelopes(session: Session, query: WaitingEnvelopes) -> tuple[Waitin
         sequence, message_id, first_envelope, second_envelope, urgency, expire_ms = row[:6]
         record_check, digest, encapsulation_digest, previous, record_path, record = row[6:12]
         envelope_check, batch_path, signature, header, content, key, secret = row[12:]
-        if key == b"":
-            continue  # erased: it stays until it expires, and is never sent
         if key is None or secret is None:
             raise StoreCorrupt("a waiting message has lost its key; the key store and the store are not of one time")
         check_row("record", record_check, digest, encapsulation_digest, previous, record_path, record)

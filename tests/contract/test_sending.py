@@ -464,6 +464,16 @@ async def test_erased_message_is_never_sent_nor_sealed_again(store, make):
     assert await store.write(EraseMessage(sender=CN, message_id=MessageId(uuid7(NOW)))) is False
 
 
+async def test_page_full_of_erased_messages_does_not_end_the_queue(store, make):
+    erased = [make.sealed(TH) for _ in range(3)]
+    last = make.sealed(TH)
+    await store.write(submit(*erased, last))
+    for message in erased:
+        await store.write(EraseMessage(sender=CN, message_id=message.message_id))
+    assert ids(await waiting(store, rows=2)) == ids([last])
+    assert ids(await waiting(store, size=1)) == ids([last])
+
+
 async def test_lease_has_one_holder_and_epochs_rise(store):
     def take(holder, now_ms, until_ms):
         return store.write(TakeLease(partner=TH, holder=holder, now_ms=now_ms, until_ms=until_ms))
