@@ -61,8 +61,8 @@ class Prefetch:
 class Backlog:
     """The part of one partner's queue that is in memory.
 
-    Invariant: an envelope is in memory, or in flight, or `behind` is set and the database will be read. So forgetting
-    everything and setting `behind` is always safe.
+    Invariant: an envelope is in memory, or in flight, or no more urgent than `behind_from` and the database will be
+    read. So forgetting everything and setting `behind_from` to U0 is always safe.
     """
 
     def __init__(self, prefetch: Prefetch) -> None:
@@ -75,8 +75,8 @@ class Backlog:
         self._in_flight: dict[bytes, ReadyEnvelope] = {}
         self._late: list[ReadyEnvelope] | None = None
         """Newcomers while the database is being read; None at other times."""
-        self.behind = True
-        """The database may hold rows that are not here."""
+        self.behind_from: Urgency | None = Urgency.U0
+        """From this urgency down the database may hold rows that are not here; None when it holds no others."""
 
     def __len__(self) -> int:
         return self._rows
@@ -102,32 +102,55 @@ class Backlog:
             self._late.append(envelope)
             return
         # Keep the queue's order: with rows waiting in the database, a newcomer of the same urgency must not overtake.
-        if self.behind or self.full:
-            self.behind = True
+        if self.behind_from is not None and envelope.urgency >= self.behind_from:
+            return
+        if self._late is not None:
+            self.fall_behind(envelope.urgency)
             return
         if envelope.thread_id is not None:
+            # Before room is made: what the newcomer follows must not give way to it.
             self._promote(envelope)
-        self._add(envelope)
+        if self._make_room(envelope):
+            self._add(envelope)
+        else:
+            self.fall_behind(envelope.urgency)
 
-    def begin_load(self) -> None:
+    def fall_behind(self, urgency: Urgency) -> None:
+        """Note that the database may hold rows of this urgency that are not here."""
+        if self.behind_from is None or urgency < self.behind_from:
+            self.behind_from = urgency
+
+    @property
+    def urgent_uncertain(self) -> bool:
+        """U0 or U1 may wait in the database while something less urgent would be sent from memory."""
+        known = self.behind_from
+        return known is not None and known <= Urgency.U1 and self._holds_below(known)
+
+    def _holds_below(self, urgency: Urgency) -> bool:
+        return any(self._ready[lower] for lower in Urgency if lower > urgency)
+
+    def full_for(self, urgency: Urgency) -> bool:
+        """No room for more of this urgency, even in the place of something less urgent."""
+        return self.full and not self._holds_below(urgency)
+
+    def begin_load(self, *, urgent_only: bool = False) -> None:
         """The database is about to be read: newcomers are kept apart until it is known whether they were in it."""
         self._late = []
-        self.behind = False
+        self.behind_from = Urgency.U2 if urgent_only else None
 
     def load(self, envelope: ReadyEnvelope) -> None:
         """Take a row read from the database, unless it is here or in flight."""
         if envelope.digest not in self._held:
+            self._make_room(envelope)
             self._add(envelope)
 
-    def end_load(self, *, complete: bool) -> None:
-        """The reading is over; complete means that every waiting row is now in memory or in flight."""
+    def end_load(self, stopped_at: Urgency | None) -> None:
+        """The reading is over; from the urgency at which it stopped down, rows may still wait in the database."""
         late, self._late = self._late or [], None
-        if not complete or self.behind:
-            self.behind = True
-            return
+        if stopped_at is not None:
+            self.fall_behind(stopped_at)
         for envelope in late:
-            if envelope.digest not in self._held:
-                self.offer(envelope)
+            self.offer(envelope)
 
     def holds(self, digest: bytes) -> bool:
         """Say whether an envelope is in memory or in flight."""
@@ -138,6 +161,21 @@ class Backlog:
         self._held.add(envelope.digest)
         self._rows += 1
         self._count(envelope.envelope.size_bytes)
+
+    def _make_room(self, newcomer: ReadyEnvelope) -> bool:
+        """Leave the last of the least urgent to the database while memory is full; say whether there is room now."""
+        missing = newcomer.envelope.size_bytes
+        for urgency in reversed(Urgency):
+            queue = self._ready[urgency]
+            # What is in flight may fill memory by itself: then it is enough that the newcomer takes what others had.
+            while self.full and missing > 0 and urgency > newcomer.urgency and queue:
+                item = queue.pop()
+                self._held.discard(item.digest)
+                self._rows -= 1
+                self._count(-item.envelope.size_bytes)
+                missing -= item.envelope.size_bytes
+                self.fall_behind(item.urgency)
+        return missing <= 0 or not self.full
 
     def _count(self, size_bytes: int) -> None:
         self._bytes += size_bytes
@@ -200,7 +238,7 @@ class Backlog:
         self._late = None
         self._rows = 0
         self._count(-self._bytes)
-        self.behind = True
+        self.behind_from = Urgency.U0
 
 
 def _begins(item: ReadyEnvelope, newcomer: ReadyEnvelope) -> bool:
@@ -267,7 +305,7 @@ class Courier:
         # What got neither receipt nor deferral is read from the database again if it still waits there.
         for item in frame:
             if backlog.land(item.digest) is not None:
-                backlog.behind = True
+                backlog.fall_behind(item.urgency)
                 reason = reason or UNANSWERED
         return Settled(landed=landed, deferred_reason=reason)
 
@@ -282,7 +320,7 @@ class Courier:
                 raise EnvelopeRejected("deferral index")
             item = frame[deferral.index]
             backlog.land(item.digest)
-            backlog.behind = True
+            backlog.fall_behind(item.urgency)
             if deferral.reason == KeyRetired.reason and self._has_newer_key(partner, item):
                 await self.seal_again(partner, epoch, item)
             else:

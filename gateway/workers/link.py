@@ -58,7 +58,7 @@ class LinkWorker:
         self._signal.wake()
 
     def _stored_elsewhere(self) -> None:
-        self._backlog.behind = True
+        self._backlog.fall_behind(Urgency.U0)
         self.receipts_wait()
 
     def heard(self) -> None:

@@ -204,14 +204,17 @@ class OpenLink:
             while self._unsettled >= WINDOW_FRAMES:
                 self._settled.clear()
                 await self._settled.wait()
-            if self._backlog.behind and not len(self._backlog):
+            if self._backlog.urgent_uncertain:
+                await self._load(urgent_only=True)
+            elif self._backlog.behind_from is not None and not len(self._backlog):
                 await self._load()
             envelopes = await self._that_count(self._backlog.take(self._parts.clock.now_ms()))
             receipts = await self._waiting_receipts()
             if not envelopes and not receipts:
                 if not await self._signal.wait(scan_s):
                     # Another replica may have queued something, or a wake-up was lost.
-                    self._backlog.behind = self.receipts_maybe = True
+                    self._backlog.fall_behind(Urgency.U0)
+                    self.receipts_maybe = True
                 continue
             sequence += 1
             frame = OutgoingFrame(
@@ -233,24 +236,25 @@ class OpenLink:
             return envelopes
         for item in refused:
             self._backlog.land(item.digest)
-            self._backlog.behind = True
+            self._backlog.fall_behind(item.urgency)
             await parts.courier.seal_again(parts.partner, self._epoch, item)
         self._signal.wake()
         return tuple(item for item in envelopes if item not in refused)
 
-    async def _load(self) -> None:
+    async def _load(self, *, urgent_only: bool = False) -> None:
         """Read waiting rows that are not in flight, most urgent first, until memory's share is full or none is left."""
-        self._backlog.begin_load()
-        complete = False
+        self._backlog.begin_load(urgent_only=urgent_only)
+        stopped_at: Urgency | None = Urgency.U0
         try:
-            complete = await self._load_rows()
+            stopped_at = await self._load_rows((Urgency.U0, Urgency.U1) if urgent_only else tuple(Urgency))
         finally:
-            self._backlog.end_load(complete=complete)
+            self._backlog.end_load(stopped_at)
 
-    async def _load_rows(self) -> bool:
+    async def _load_rows(self, urgencies: tuple[Urgency, ...]) -> Urgency | None:
+        """Return the urgency at which memory was full, None when all were read to their end."""
         parts = self._parts
         keys = parts.keys.current
-        for urgency in Urgency:
+        for urgency in urgencies:
             after = 0
             while True:
                 rows = await parts.store.read(
@@ -268,9 +272,9 @@ class OpenLink:
                         self._backlog.load(ready_from_row(row, keys.partner, parts.partner, keys.key_encryption))
                 if not rows:
                     break
-                if self._backlog.full:
-                    return False
-        return True
+                if self._backlog.full_for(urgency):
+                    return urgency
+        return None
 
     async def _waiting_receipts(self) -> tuple[WaitingReceipt, ...]:
         # One frame with later rungs at a time, so that none is sent twice while the first is under way.
@@ -308,7 +312,7 @@ class OpenLink:
             await asyncio.sleep(DEFERRED_PAUSE_S)
         self._unsettled -= 1
         self._settled.set()
-        if self._backlog.behind:
+        if self._backlog.behind_from is not None:
             self._signal.wake()
         await self._note_success()
 

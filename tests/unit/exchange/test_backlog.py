@@ -2,7 +2,7 @@
 
 import os
 
-from gateway.exchange.deliver import FRAME_ROWS, READY_ROWS, SHARE_BYTES, Backlog, Prefetch
+from gateway.exchange.deliver import FRAME_ROWS, READY_BYTES, READY_ROWS, SHARE_BYTES, Backlog, Prefetch
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, MerklePath
@@ -39,7 +39,7 @@ def caught_up(prefetch: Prefetch | None = None) -> Backlog:
     """Return a backlog that knows the database holds nothing else."""
     backlog = Backlog(prefetch or Prefetch(64 << 20))
     backlog.begin_load()
-    backlog.end_load(complete=True)
+    backlog.end_load(None)
     return backlog
 
 
@@ -68,7 +68,7 @@ def test_newcomers_do_not_overtake_rows_that_wait_in_the_database() -> None:
     backlog = Backlog(Prefetch(64 << 20))
     backlog.offer(envelope(Urgency.U3))
     assert len(backlog) == 0
-    assert backlog.behind
+    assert backlog.behind_from is Urgency.U0
 
 
 def test_memory_is_bounded_and_overflow_is_remembered() -> None:
@@ -76,7 +76,7 @@ def test_memory_is_bounded_and_overflow_is_remembered() -> None:
     for _ in range(READY_ROWS + 10):
         backlog.offer(envelope())
     assert len(backlog) == READY_ROWS
-    assert backlog.behind
+    assert backlog.behind_from is Urgency.U3
 
 
 def test_a_newcomer_during_a_load_is_taken_once() -> None:
@@ -86,9 +86,9 @@ def test_a_newcomer_during_a_load_is_taken_once() -> None:
     backlog.offer(twice)
     backlog.offer(late)
     backlog.load(twice)
-    backlog.end_load(complete=True)
+    backlog.end_load(None)
     assert [item.digest for item in backlog.take(0)] == [twice.digest, late.digest]
-    assert not backlog.behind
+    assert backlog.behind_from is None
 
 
 def test_an_incomplete_load_leaves_newcomers_to_the_database() -> None:
@@ -96,9 +96,9 @@ def test_an_incomplete_load_leaves_newcomers_to_the_database() -> None:
     backlog.begin_load()
     backlog.offer(envelope())
     backlog.load(envelope())
-    backlog.end_load(complete=False)
+    backlog.end_load(Urgency.U3)
     assert len(backlog) == 1
-    assert backlog.behind
+    assert backlog.behind_from is Urgency.U3
 
 
 def test_what_is_in_flight_is_not_loaded_again_until_the_link_is_lost() -> None:
@@ -138,7 +138,7 @@ def test_all_links_together_hold_no_more_than_their_bound_and_each_keeps_a_share
     for _ in range(50):
         greedy.offer(envelope(size=10_000))
     assert prefetch.used_bytes <= 200_000 + 11_000
-    assert greedy.behind
+    assert greedy.behind_from is Urgency.U3
     for _ in range(50):
         modest.offer(envelope(size=10_000))
     assert 0 < len(modest) <= SHARE_BYTES // 10_000 + 1
@@ -162,7 +162,117 @@ def test_an_envelope_that_was_read_before_it_was_offered_leaves_once() -> None:
     item = envelope()
     backlog.begin_load()
     backlog.load(item)
-    backlog.end_load(complete=True)
+    backlog.end_load(None)
     backlog.offer(item)
     assert len(backlog) == 1
     assert [taken.digest for taken in backlog.take(0)] == [item.digest]
+
+
+def full_of_routine() -> Backlog:
+    """Return a backlog whose memory is full, with more routine in the database."""
+    backlog = caught_up()
+    for _ in range(READY_ROWS + 1):
+        backlog.offer(envelope(Urgency.U3))
+    return backlog
+
+
+def test_a_flash_message_is_taken_into_full_memory_in_the_place_of_routine() -> None:
+    backlog = full_of_routine()
+    flash = envelope(Urgency.U0)
+    backlog.offer(flash)
+    assert len(backlog) == READY_ROWS
+    assert backlog.take(0)[0].digest == flash.digest
+    assert backlog.behind_from is Urgency.U3
+
+
+def test_what_gives_way_is_the_last_of_the_least_urgent_and_is_read_again() -> None:
+    backlog = caught_up()
+    items = [envelope(Urgency.U2 if i % 2 else Urgency.U3) for i in range(READY_ROWS)]
+    for item in items:
+        backlog.offer(item)
+    backlog.offer(envelope(Urgency.U1))
+    assert not backlog.holds(items[-2].digest)
+    assert all(backlog.holds(item.digest) for item in items if item is not items[-2])
+    assert backlog.behind_from is Urgency.U3
+    for _ in range(READY_ROWS):
+        backlog.offer(envelope(Urgency.U1))
+    assert len(backlog) == READY_ROWS
+    assert backlog.behind_from is Urgency.U1
+    backlog.load(items[0])
+    assert backlog.holds(items[0].digest)
+
+
+def test_memory_stays_bounded_in_bytes_when_flash_messages_are_large() -> None:
+    prefetch = Prefetch(64 << 20)
+    backlog = caught_up(prefetch)
+    for _ in range(READY_ROWS):
+        backlog.offer(envelope(size=READY_BYTES // READY_ROWS))
+    for _ in range(20):
+        backlog.offer(envelope(Urgency.U0, size=1 << 20))
+    assert prefetch.used_bytes < READY_BYTES + (2 << 20)
+    assert backlog.behind_from is Urgency.U0
+
+
+def test_what_is_in_flight_and_fills_memory_does_not_drive_routine_out_for_nothing() -> None:
+    backlog = caught_up()
+    for _ in range(5):
+        backlog.offer(envelope(size=1_000_000))
+    for _ in range(5):
+        backlog.take(0)
+    backlog.load(envelope(size=500))
+    backlog.load(envelope(size=500))
+    backlog.offer(envelope(Urgency.U0, size=100))
+    assert len(backlog) == 2
+    assert backlog.take(0)[0].urgency is Urgency.U0
+
+
+def test_a_message_does_not_give_way_to_the_one_that_follows_it() -> None:
+    backlog = caught_up()
+    thread = os.urandom(16)
+    for _ in range(READY_ROWS - 1):
+        backlog.offer(envelope(Urgency.U3))
+    first = envelope(Urgency.U3, message=thread)
+    backlog.offer(first)
+    flash = envelope(Urgency.U0, thread=thread)
+    backlog.offer(flash)
+    assert [item.digest for item in backlog.take(0)[:2]] == [first.digest, flash.digest]
+
+
+def test_an_unread_flash_message_is_looked_for_only_while_less_urgent_ones_would_leave_first() -> None:
+    backlog = caught_up()
+    backlog.offer(envelope(Urgency.U1))
+    backlog.fall_behind(Urgency.U2)
+    assert not backlog.urgent_uncertain
+    backlog.fall_behind(Urgency.U1)
+    assert not backlog.urgent_uncertain
+    backlog.fall_behind(Urgency.U0)
+    assert backlog.urgent_uncertain
+    backlog.take(0)
+    assert not backlog.urgent_uncertain
+
+
+def test_a_reading_of_urgent_rows_makes_room_and_leaves_the_rest_to_the_database() -> None:
+    backlog = full_of_routine()
+    backlog.fall_behind(Urgency.U0)
+    backlog.begin_load(urgent_only=True)
+    flash, late = envelope(Urgency.U0), envelope(Urgency.U1)
+    backlog.load(flash)
+    backlog.offer(late)
+    backlog.offer(envelope(Urgency.U2))
+    assert not backlog.full_for(Urgency.U1)
+    backlog.end_load(None)
+    assert [item.digest for item in backlog.take(0)[:2]] == [flash.digest, late.digest]
+    assert backlog.behind_from is Urgency.U2
+    assert len(backlog) == READY_ROWS - FRAME_ROWS
+
+
+def test_more_newcomers_than_are_kept_during_a_reading_are_left_to_the_database() -> None:
+    backlog = Backlog(Prefetch(64 << 20))
+    backlog.begin_load()
+    for _ in range(READY_ROWS):
+        backlog.offer(envelope(Urgency.U2))
+    backlog.offer(envelope(Urgency.U1))
+    assert backlog.behind_from is Urgency.U1
+    backlog.end_load(None)
+    assert len(backlog) == 0
+    assert backlog.behind_from is Urgency.U1
