@@ -235,7 +235,8 @@ class StoredReceipt:
 class CommitReceipts(Operation[None]):
     """Store receipts: RECEIVED and REFUSED end a row's waiting; every new rung becomes an event.
 
-    A receipt for an envelope not known, or a rung already stored, changes nothing.
+    A receipt for an envelope not known, or a rung already stored, changes nothing. An envelope that was replaced by
+    ReplaceEnvelope stays known to all outcomes but REFUSED and EXPIRED: those say nothing about the one in its place.
 
     Raises (from Store.write):
         LeaseLost: epoch is given and is no longer the partner's lease.

@@ -12,7 +12,7 @@ from gateway.store.events import OUTCOME_EVENTS, EventColumns
 from gateway.store.leases import check_epoch
 from gateway.store.rows import digest_head, pack_proof
 from gateway.store.statement import Insert, Lookup
-from gateway.store.tables import EXPIRED, RECEIVED, REFUSED, RUNGS, WAITING, outbox, rung, sent
+from gateway.store.tables import EXPIRED, RECEIVED, REFUSED, RUNGS, WAITING, outbox, resealed, rung, sent
 from gateway.store.transaction import Row, Transaction
 
 DELIVERIES: Final = Lookup(
@@ -24,6 +24,20 @@ DELIVERIES: Final = Lookup(
         .with_for_update(of=outbox)
     ),
     outbox.c.digest_head,
+)
+REPLACED: Final = Lookup(
+    lambda keys: (
+        select(
+            outbox.c.partner, resealed.c.replaced_digest, outbox.c.id, outbox.c.state, sent.c.sender, sent.c.message_id
+        )
+        .select_from(
+            resealed.join(outbox, outbox.c.id == resealed.c.outbox_id).join(sent, sent.c.id == outbox.c.sent_id)
+        )
+        .where(resealed.c.replaced_digest_head.in_(keys))
+        .order_by(outbox.c.id)
+        .with_for_update(of=outbox)
+    ),
+    resealed.c.replaced_digest_head,
 )
 STORED_RUNGS: Final = Lookup(lambda keys: select(rung.c.id).where(rung.c.id.in_(keys)), rung.c.id)
 ADD_RUNGS: Final = Insert(rung)
@@ -42,6 +56,8 @@ _NEXT: Final = {
     (EXPIRED, Outcome.RECEIVED): RECEIVED,
     (EXPIRED, Outcome.REFUSED): REFUSED,
 }
+_ABOUT_THE_ENVELOPE: Final = frozenset({Outcome.REFUSED, Outcome.EXPIRED})
+"""Outcomes that say nothing about the envelope that took the place of another; the rest are about the message."""
 
 
 class _Climb:
@@ -53,10 +69,23 @@ class _Climb:
         self._deliveries: dict[tuple[str, bytes], Row] = {
             (row[0], row[1]): row for row in tx.look_up(DELIVERIES, digests)
         }
-        self._states: dict[int, int] = {row[2]: row[3] for row in self._deliveries.values()}
+        # Who has a message has it whatever envelope it came in. Who refused one has refused an envelope: that in its
+        # place may still be taken, and goes on waiting.
+        missing = {
+            digest_head(item.receipt.envelope_digest)
+            for partner, item in receipts
+            if item.receipt.outcome not in _ABOUT_THE_ENVELOPE
+            and (partner, item.receipt.envelope_digest) not in self._deliveries
+        }
+        self._replaced: dict[tuple[str, bytes], Row] = {
+            (row[0], row[1]): row for row in tx.look_up(REPLACED, list(missing))
+        }
+        self._states: dict[int, int] = {
+            row[2]: row[3] for row in (*self._replaced.values(), *self._deliveries.values())
+        }
         unsure = []
         for partner, item in receipts:
-            row = self._deliveries.get((partner, item.receipt.envelope_digest))
+            row = self._find(partner, item)
             # What would end the waiting of a row that waits cannot be there yet.
             if row is not None and (row[3] != WAITING or (WAITING, item.receipt.outcome) not in _NEXT):
                 unsure.append(row[2] * RUNGS + item.receipt.outcome)
@@ -64,6 +93,13 @@ class _Climb:
         self._rungs: list[tuple[Any, ...]] = []
         self._events: list[EventColumns] = []
         self._ended: dict[int, int] = {}
+
+    def _find(self, partner: str, item: StoredReceipt) -> Row | None:
+        key = (partner, item.receipt.envelope_digest)
+        row = self._deliveries.get(key)
+        if row is None and item.receipt.outcome not in _ABOUT_THE_ENVELOPE:
+            row = self._replaced.get(key)
+        return row
 
     def message_id(self, partner: str, digest: bytes) -> bytes | None:
         """Return whose delivery waits under a digest; None when none does."""
@@ -73,7 +109,7 @@ class _Climb:
     def add(self, partner: str, item: StoredReceipt, now_ms: int) -> None:
         """Put one rung on its delivery; a known rung or an unknown envelope changes nothing."""
         receipt = item.receipt
-        row = self._deliveries.get((partner, receipt.envelope_digest))
+        row = self._find(partner, item)
         if row is None:
             return
         _, _, delivery, _, sender, message_id = row

@@ -292,7 +292,11 @@ def replace_envelope(tx: Transaction, operation: ReplaceEnvelope) -> bool:
     secret = operation.encapsulation
     tx.insert(ADD_ENCAPSULATIONS, [(secret.digest, secret.encapsulation)])
     envelope = (operation.digest, batch_path, operation.signature, operation.header, operation.content_sealed)
-    tx.insert(ADD_RESEALED, [(new_id, row_id, operation.envelope_id.raw, checksum(*envelope), *envelope)])
+    replaced_columns = (digest_head(old_digest), old_digest)
+    tx.insert(
+        ADD_RESEALED,
+        [(new_id, row_id, operation.envelope_id.raw, *replaced_columns, checksum(*envelope), *envelope)],
+    )
     tx.run(
         REPLACE,
         row_id=row_id,

@@ -123,6 +123,8 @@ resealed = Table(
     Column("id", _Big, primary_key=True, autoincrement=False),
     Column("outbox_id", _Big, nullable=False),
     Column("envelope_id", LargeBinary, nullable=False),
+    Column("replaced_digest_head", _Big, nullable=False),
+    Column("replaced_digest", LargeBinary, nullable=False),
     Column("checksum", _Big, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("batch_path", LargeBinary, nullable=False),
@@ -131,6 +133,8 @@ resealed = Table(
     Column("content_sealed", LargeBinary, nullable=False),
 )
 Index("resealed_envelope", resealed.c.envelope_id, unique=True)
+# A receipt may still come for the envelope that was replaced.
+Index("resealed_replaced", resealed.c.replaced_digest_head)
 
 thread_head = Table(
     "thread_head",

@@ -1,6 +1,7 @@
 """The sending half of the store's contract, on both engines."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -419,6 +420,42 @@ async def test_message_is_sealed_again_twice(store, make):
     assert await store.write(second) is True
     secrets = await store.read(SentSecrets(envelope_id=second.envelope_id, partner=TH))
     assert secrets.content_sealed == second.content_sealed
+
+
+async def sealed_again_twice(store, message):
+    """Replace a message's envelope two times; return the digests it had, oldest first."""
+    epoch = await store.write(TakeLease(partner=TH, holder="a", now_ms=NOW, until_ms=NOW + 10))
+    first = replacement(message, epoch)
+    assert await store.write(first) is True
+    second = replace(replacement(message, epoch), old_envelope_id=first.envelope_id)
+    assert await store.write(second) is True
+    return message.digest, first.digest, second.digest
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_late_receipt_for_a_replaced_envelope_ends_waiting(store, make, place):
+    message = make.sealed(TH)
+    await store.write(submit(message))
+    digests = await sealed_again_twice(store, message)
+    await store.write(receipts(receipt(digests[place]), partner=LA))
+    assert ids(await waiting(store)) == ids([message])
+    await store.write(receipts(receipt(digests[place]), receipt(digests[-1])))
+    assert await waiting(store) == ()
+    await store.write(receipts(receipt(digests[place], Outcome.ACKNOWLEDGED_BY_OFFICER)))
+    (delivery,) = (await store.read(FindMessage(sender=CN, message_id=message.message_id))).deliveries
+    assert delivery.state == "acknowledged"
+    assert delivery.proof == receipt(digests[place], Outcome.ACKNOWLEDGED_BY_OFFICER).proof
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.EXPIRED])
+async def test_refusal_of_a_replaced_envelope_leaves_the_one_in_its_place_waiting(store, make, outcome):
+    message = make.sealed(TH)
+    await store.write(submit(message))
+    old, _, _ = await sealed_again_twice(store, message)
+    item = receipt(old, outcome)
+    await store.write(receipts(item))
+    assert await store.write(BuryEnvelopes(rows=((TH, message.message_id, item),), now_ms=NOW)) == 0
+    assert ids(await waiting(store)) == ids([message])
 
 
 async def test_head_that_has_moved_on_stays_when_an_older_envelope_is_replaced(store, make):

@@ -94,6 +94,8 @@ def upgrade() -> None:
         sa.Column("id", BIG, primary_key=True, autoincrement=False),
         sa.Column("outbox_id", BIG, nullable=False),
         sa.Column("envelope_id", sa.LargeBinary(), nullable=False),
+        sa.Column("replaced_digest_head", BIG, nullable=False),
+        sa.Column("replaced_digest", sa.LargeBinary(), nullable=False),
         sa.Column("checksum", BIG, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("batch_path", sa.LargeBinary(), nullable=False),
@@ -102,6 +104,7 @@ def upgrade() -> None:
         sa.Column("content_sealed", sa.LargeBinary(), nullable=False),
     )
     op.create_index("resealed_envelope", "resealed", ["envelope_id"], unique=True)
+    op.create_index("resealed_replaced", "resealed", ["replaced_digest_head"])
     op.create_table(
         "thread_head",
         sa.Column("thread_id", sa.LargeBinary(), nullable=False),
