@@ -398,7 +398,9 @@ class ReceptionStatus(IntEnum):
 class CommitReceived(Operation[tuple[ReceptionStatus, ...]]):
     """Store received messages with their receipts, in order; all or, when any raced, none.
 
-    A message whose predecessor (previous_digest) is not stored is held. A message that others wait for frees them.
+    A message whose predecessor (previous_digest) is not stored is held; when its sender has too many held already, it
+    is shown at once, marked with a gap (STORED). A message that others wait for frees them: so many in this
+    transaction, and those left over with the following FreeHeld.
     """
 
     sender: PartnerId
@@ -409,7 +411,10 @@ class CommitReceived(Operation[tuple[ReceptionStatus, ...]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeHeld(Operation[int]):
-    """Show held messages whose wait is over, marked with a gap. Returns how many."""
+    """Show held messages whose wait is over, marked with a gap. Returns how many.
+
+    Bounded, as is what one message frees: call again, now or later, while it returns more than 0.
+    """
 
     now_ms: int
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Integer, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select, update
 
 from gateway.errors import StoreCorrupt
 from gateway.ids import MessageId
@@ -51,7 +51,12 @@ PREDECESSORS: Final = Lookup(
     received.c.thread_id,
     received.c.digest,
 )
-ANY_HELD: Final = Statement(select(received.c.id).where(received.c.state == constant(HELD)).limit(constant(1)))
+ANY_HELD: Final = Statement(
+    select(received.c.id)
+    .where(received.c.state == constant(HELD))
+    .order_by(received.c.previous_digest)
+    .limit(constant(1))
+)
 _HELD_COLUMNS = (received.c.id, received.c.sender, received.c.message_id, received.c.thread_id, received.c.digest)
 SUCCESSORS: Final = Lookup(
     lambda keys: (
@@ -70,6 +75,17 @@ SHOW: Final = Lookup(
     ),
     received.c.id,
 )
+FOLLOW_NEXT: Final = Lookup(
+    lambda keys: (
+        update(received)
+        .where(received.c.id.in_(keys), received.c.state == constant(HELD))
+        .values(hold_until_ms=bindparam("now_ms"))
+    ),
+    received.c.id,
+)
+HELD_OF: Final = Statement(
+    select(func.count()).where(received.c.state == constant(HELD), received.c.sender == bindparam("from_sender"))
+)
 _before = received.alias("before")
 _is_before = and_(
     _before.c.thread_id == received.c.thread_id,
@@ -78,19 +94,29 @@ _is_before = and_(
 )
 _predecessor_there = exists().where(_is_before)
 _predecessor_held = exists().where(_is_before, _before.c.state == constant(HELD))
-# A predecessor that another replica stored at the same moment did not see who waits for it: it is found here.
-DUE: Final = Statement(
+_free = (
     select(*_HELD_COLUMNS, _predecessor_there.label("complete"))
-    .where(
-        received.c.state == constant(HELD),
-        ~_predecessor_held,
-        or_(received.c.hold_until_ms <= bindparam("now_ms"), _predecessor_there),
-    )
+    .where(received.c.state == constant(HELD), ~_predecessor_held)
     .limit(bindparam("max_rows", type_=Integer))
     .with_for_update(of=received)
 )
-_DUE_ROWS: Final = 500
-"""Bounds one transaction; whoever frees comes again while there are more."""
+DUE: Final = Statement(_free.where(received.c.hold_until_ms <= bindparam("now_ms")).order_by(received.c.hold_until_ms))
+# A predecessor that another replica stored at the same moment did not see who waits for it: it is found here.
+MISSED: Final = Statement(
+    _free.where(
+        received.c.hold_until_ms > bindparam("now_ms"),
+        received.c.receive_ms >= bindparam("since_ms"),
+        _predecessor_there,
+    )
+)
+_MISSED_MS: Final = 30_000
+"""How far back a missed predecessor is looked for: longer than two commits overlap, so that old rows are not read."""
+FREE_ROWS: Final = 500
+"""Most messages that one transaction shows: some 30 ms. The rest follow with the next FreeHeld."""
+MAX_HELD: Final = 1000
+"""Most messages held for one sender. A thread sent backwards is held whole, and each costs a look a second; an honest
+sender is behind by what was under way at once, a few frames. Replicas that count at the same time may pass it a little.
+"""
 ADD_RECEIVED: Final = Insert(received)
 
 _Key = tuple[str, bytes, bytes]
@@ -113,6 +139,7 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
     ids = list({message.header.message_id.raw for operation in operations for message in operation.messages})
     known = {(row[0], row[1]) for row in tx.look_up(IDS, ids)}
     states = _predecessor_states(tx, operations)
+    room: dict[str, int] = {}
     results = []
     rows: list[tuple[object, ...]] = []
     keys: list[tuple[bytes, str, bytes]] = []
@@ -134,22 +161,32 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
             thread, message_id = message.header.thread_id.raw, message.header.message_id.raw
             previous = message.previous_digest
             # Behind a message that is itself held the order of the thread would break as well.
-            held = bool(previous) and states.get((sender, thread, previous), HELD) == HELD
-            states[sender, thread, message.digest] = HELD if held else SHOWN
-            rows.append(_received_row(number, sender, message, states[sender, thread, message.digest], now_ms))
+            behind = bool(previous) and states.get((sender, thread, previous), HELD) == HELD
+            held = behind and _take_room(tx, room, sender)
+            gap = behind and not held
+            state = states[sender, thread, message.digest] = HELD if held else SHOWN
+            rows.append(_received_row(number, sender, message, now_ms, state=state, gap=gap))
             keys.append((message_id, sender, message.wrapped_message_key))
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
                 shown.append((sender, thread, message.digest))
-                events.append((MESSAGE_RECEIVED, now_ms, sender, message_id, sender, ""))
+                events.append((MESSAGE_RECEIVED, now_ms, sender, message_id, sender, "gap" if gap else ""))
         results.append(tuple(statuses))
     if rows:
         tx.insert(ADD_ENCAPSULATIONS, list(encapsulations.items()))
         tx.insert(ADD_RECEIVED, rows)
         tx.put_keys(keys)
         tx.add_events(events)
-        _free_successors(tx, shown, now_ms)
+        _free_successors(tx, shown, now_ms, FREE_ROWS)
     return results
+
+
+def _take_room(tx: Transaction, room: dict[str, int], sender: str) -> bool:
+    if sender not in room:
+        (held,) = tx.row(HELD_OF, from_sender=sender) or (0,)
+        room[sender] = MAX_HELD - held
+    room[sender] -= 1
+    return room[sender] >= 0
 
 
 def _predecessor_states(tx: Transaction, operations: Sequence[CommitReceived]) -> dict[_Key, int]:
@@ -163,20 +200,29 @@ def _predecessor_states(tx: Transaction, operations: Sequence[CommitReceived]) -
     return {(sender, thread, digest): state for sender, thread, digest, state in rows}
 
 
-def _free_successors(tx: Transaction, shown: Sequence[_Key], now_ms: int) -> int:
-    """Show what waited for messages that are now shown, and what waited for those; return how many."""
-    freed = 0
-    while shown and tx.row(ANY_HELD) is not None:
+def _free_successors(tx: Transaction, shown: Sequence[_Key], now_ms: int, max_rows: int) -> int:
+    """Show what waited for messages that are now shown, and what waited for those; return how many.
+
+    What is left over at max_rows becomes due at once, so that FreeHeld goes on from there.
+    """
+    if not shown or tx.row(ANY_HELD) is None:
+        return 0
+    freed: dict[int, Row] = {}
+    left: list[int] = []
+    while shown:
         before = set(shown)
-        rows = [
-            row
-            for row in tx.look_up(SUCCESSORS, [digest for _, _, digest in before])
-            if (row[1], row[3], row[5]) in before
-        ]
-        _show(tx, rows, now_ms, gap=False)
-        freed += len(rows)
-        shown = [(row[1], row[3], row[4]) for row in rows]
-    return freed
+        shown = []
+        for row in tx.look_up(SUCCESSORS, list({digest for _, _, digest in before})):
+            if (row[1], row[3], row[5]) not in before or row[0] in freed:
+                continue
+            if len(freed) < max_rows:
+                freed[row[0]] = row
+                shown.append((row[1], row[3], row[4]))
+            else:
+                left.append(row[0])
+    _show(tx, list(freed.values()), now_ms, gap=False)
+    tx.run_for(FOLLOW_NEXT, left, now_ms=now_ms)
+    return len(freed)
 
 
 def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> None:
@@ -187,14 +233,19 @@ def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> No
 
 def free_held(tx: Transaction, operation: FreeHeld) -> int:
     """Show held messages whose wait is over."""
-    # Put in order here: an order in the statement would lead past the index of what is held.
-    rows = sorted(tx.rows(DUE, now_ms=operation.now_ms, max_rows=_DUE_ROWS), key=lambda row: int(row[0]))
-    _show(tx, [row for row in rows if row[5]], operation.now_ms, gap=False)
-    _show(tx, [row for row in rows if not row[5]], operation.now_ms, gap=True)
-    return len(rows) + _free_successors(tx, [(row[1], row[3], row[4]) for row in rows], operation.now_ms)
+    now_ms = operation.now_ms
+    rows = tx.rows(DUE, now_ms=now_ms, max_rows=FREE_ROWS)
+    rows += tx.rows(MISSED, now_ms=now_ms, since_ms=now_ms - _MISSED_MS, max_rows=FREE_ROWS - len(rows))
+    rows.sort(key=lambda row: int(row[0]))
+    _show(tx, [row for row in rows if row[5]], now_ms, gap=False)
+    _show(tx, [row for row in rows if not row[5]], now_ms, gap=True)
+    shown = [(row[1], row[3], row[4]) for row in rows]
+    return len(rows) + _free_successors(tx, shown, now_ms, FREE_ROWS - len(rows))
 
 
-def _received_row(number: int, sender: str, message: ReceivedMessage, state: int, now_ms: int) -> tuple[object, ...]:
+def _received_row(
+    number: int, sender: str, message: ReceivedMessage, now_ms: int, *, state: int, gap: bool
+) -> tuple[object, ...]:
     header = message.header
     issuer, key_id, receipt, receipt_path, receipt_signature = pack_proof(message.proof)
     record_path, batch_path = pack_path(message.record_path), pack_path(message.batch_path)
@@ -206,7 +257,7 @@ def _received_row(number: int, sender: str, message: ReceivedMessage, state: int
         int(header.mode),
         int(header.urgency),
         state,
-        0,
+        int(gap),
         header.thread_id.raw,
         header.create_ms,
         header.expire_ms,

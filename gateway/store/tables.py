@@ -219,6 +219,23 @@ Index(
     sqlite_where=_held,
     postgresql_where=_held,
 )
+Index(
+    "received_due",
+    received.c.hold_until_ms,
+    # To tell without a look at the row what came a moment ago.
+    received.c.receive_ms,
+    sqlite_where=_held,
+    postgresql_where=_held,
+)
+# To count a sender's, and to find a predecessor that is itself held without going through all of them.
+Index(
+    "received_held_sender",
+    received.c.sender,
+    received.c.thread_id,
+    received.c.digest,
+    sqlite_where=_held,
+    postgresql_where=_held,
+)
 
 acknowledgement = Table(
     "acknowledgement",

@@ -22,7 +22,9 @@ from gateway.ports import (
     TakeLease,
     WaitingReceipts,
 )
-from tests.contract.samples import LA, NOW, TH, blob, proof, receive
+from gateway.store import receiving
+from gateway.store.receiving import FREE_ROWS, MAX_HELD
+from tests.contract.samples import LA, NOW, TH, Maker, blob, proof, receive
 
 STORED, HELD, RACED = ReceptionStatus
 
@@ -177,6 +179,99 @@ async def test_predecessor_that_comes_after_the_gap_was_shown_is_shown_too(store
     await store.write(FreeHeld(now_ms=NOW + 1))
     assert await store.write(receive(first)) == (STORED,)
     assert await shown(store) == [(own(second), "gap"), (own(first), "")]
+
+
+def line(maker, count, **options):
+    """Return a thread of messages, each naming the one before."""
+    messages = [maker.received(TH)]
+    thread = messages[0].header.thread_id
+    for _ in range(count - 1):
+        messages.append(maker.received(TH, thread=thread, previous=messages[-1].digest, **options))
+    return messages
+
+
+async def free_all(store, now_ms):
+    """Return what each call freed until one freed nothing."""
+    counts = []
+    while count := await store.write(FreeHeld(now_ms=now_ms)):
+        counts.append(count)
+    return counts
+
+
+async def seen(store):
+    """Return ids and reasons of message.received events, however many."""
+    while await store.write(AssignPositions(max_rows=1000)):
+        pass
+    return [(event.message_id, event.reason) for event in await store.read(EventsSince(position=0, max_rows=5000))]
+
+
+async def test_thread_sent_backwards_is_held_up_to_a_bound_and_freed_bit_by_bit_in_order(store):
+    first, *rest = line(Maker(body_bytes=50), MAX_HELD + 3)
+    rest.reverse()
+    statuses = []
+    for start in range(0, len(rest), 300):
+        statuses += await store.write(receive(*rest[start : start + 300]))
+    assert statuses == [HELD] * MAX_HELD + [STORED] * 2
+    over = rest[MAX_HELD:]
+    assert (await find(store, over[0])).row.gap
+    # What is shown in spite of its gap is a predecessor like any other, and frees those behind it.
+    freed = await free_all(store, NOW + 1)
+    assert sum(freed) == MAX_HELD - FREE_ROWS
+    assert max(freed) <= FREE_ROWS
+    line_behind = [(own(message), "") for message in reversed(rest[:MAX_HELD])]
+    assert await seen(store) == [(own(over[0]), "gap"), (own(over[1]), "gap"), *line_behind]
+    assert await store.write(receive(first)) == (STORED,)
+
+
+async def test_what_one_message_frees_is_bounded_and_the_rest_does_not_wait_for_its_time(store):
+    first, *rest = line(Maker(body_bytes=50), 2 * FREE_ROWS)
+    assert set(await store.write(receive(*rest))) == {HELD}
+    assert await store.write(receive(first)) == (STORED,)
+    assert len(await seen(store)) == 1 + FREE_ROWS
+    assert await free_all(store, NOW) == [FREE_ROWS - 1]
+    assert await seen(store) == [(own(message), "") for message in (first, *rest)]
+
+
+async def test_many_that_wait_for_one_message_are_freed_bit_by_bit(store):
+    maker = Maker(body_bytes=50)
+    first = maker.received(TH)
+    thread = first.header.thread_id
+    rest = [maker.received(TH, thread=thread, previous=first.digest) for _ in range(FREE_ROWS + 20)]
+    await store.write(receive(*rest))
+    await store.write(receive(first))
+    assert len(await seen(store)) == 1 + FREE_ROWS
+    assert await free_all(store, NOW) == [20]
+    assert sorted(await seen(store)) == sorted((own(message), "") for message in (first, *rest))
+
+
+async def test_waits_that_end_together_are_ended_bit_by_bit(store):
+    maker = Maker(body_bytes=50)
+    rest = [maker.received(TH, previous=blob(place), hold_until_ms=NOW + 5) for place in range(FREE_ROWS + 20)]
+    await store.write(receive(*rest))
+    assert await free_all(store, NOW + 4) == []
+    assert await free_all(store, NOW + 5) == [FREE_ROWS, 20]
+    assert {reason for _, reason in await seen(store)} == {"gap"}
+
+
+async def test_predecessor_that_another_replica_stored_at_the_same_moment_frees_without_a_gap(store, make, monkeypatch):
+    first, second, third = line(make, 3)
+    await store.write(receive(second, third))
+    with monkeypatch.context() as patch:
+        # Neither of two transactions sees what the other has not committed.
+        patch.setattr(receiving, "_free_successors", lambda *_: 0)
+        await store.write(receive(first))
+    assert await seen(store) == [(own(first), "")]
+    assert await free_all(store, NOW + 1) == [2]
+    assert await seen(store) == [(own(message), "") for message in (first, second, third)]
+
+
+async def test_held_messages_of_one_sender_leave_room_for_another(store):
+    maker = Maker(body_bytes=50)
+    await store.write(receive(*(maker.received(TH, previous=blob("missing")) for _ in range(MAX_HELD))))
+    assert await store.write(receive(maker.received(TH, previous=blob("missing")))) == (STORED,)
+    assert await store.write(receive(maker.received(LA, previous=blob("missing")), sender=LA)) == (HELD,)
+    await free_all(store, NOW + 60_000)
+    assert await store.write(receive(maker.received(TH, previous=blob("missing")))) == (HELD,)
 
 
 async def acknowledge(store, message, now_ms=NOW + 5, label="ack"):

@@ -170,9 +170,23 @@ def upgrade() -> None:
         sa.Column("content_sealed", sa.LargeBinary(), nullable=False),
     )
     op.create_index(
+        "received_due",
+        "received",
+        ["hold_until_ms", "receive_ms"],
+        sqlite_where=sa.text("state = 2"),
+        postgresql_where=sa.text("state = 2"),
+    )
+    op.create_index(
         "received_held",
         "received",
         ["previous_digest"],
+        sqlite_where=sa.text("state = 2"),
+        postgresql_where=sa.text("state = 2"),
+    )
+    op.create_index(
+        "received_held_sender",
+        "received",
+        ["sender", "thread_id", "digest"],
         sqlite_where=sa.text("state = 2"),
         postgresql_where=sa.text("state = 2"),
     )
