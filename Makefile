@@ -6,6 +6,9 @@ BIN := .venv/bin
 PROTOS := $(shell find protos -name '*.proto')
 export UV_LINK_MODE ?= copy
 export UV_NO_PROGRESS ?= 1
+# Every start of a gateway would compile everything anew.
+export UV_COMPILE_BYTECODE ?= 1
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test check bench soak fmt gen lock clean
 
 $(UV):

@@ -1,6 +1,7 @@
 """concord up: runs the gateway until it is told to stop."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,6 +22,8 @@ def register(application: typer.Typer) -> None:
 
         Prints one line on stdout when it takes calls.
         """
+        # gRPC's own lines name no partner and no remedy; what matters is logged as link.failed and caller.rejected.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from gateway.config import load_config, unknown_variables
         from gateway.hardening import forbid_core_dumps
         from gateway.installation import open_home

@@ -23,6 +23,8 @@ CONCURRENT: Final = 3
 WORTH_STARTING: Final = 64
 """Beside a batch under way another starts only when so many wait: each pays a signature and an encapsulation."""
 
+LINGER_S: Final = 0.003
+"""Under load only: when one batch is done and others wait already (docs/decisions/0004-speed.md)."""
 RETRY_AFTER_MS: Final = 500
 """A full queue of 64 MiB drains in about so long."""
 
@@ -44,6 +46,7 @@ class CoalescedSubmit:
         self._queues: dict[Urgency, deque[_Waiting]] = {urgency: deque() for urgency in Urgency}
         self._queued = 0
         self._running: set[asyncio.Task[None]] = set()
+        self._lingering: asyncio.TimerHandle | None = None
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Answer]:
         """Accept what may leave; see SubmitService.submit."""
@@ -66,7 +69,8 @@ class CoalescedSubmit:
 
     def _start(self) -> None:
         while self._queued and len(self._running) < CONCURRENT:
-            if self._running and self._queued < WORTH_STARTING and not self._queues[Urgency.U0]:
+            busy = self._running or self._lingering is not None
+            if busy and self._queued < WORTH_STARTING and not self._queues[Urgency.U0]:
                 return
             task = asyncio.create_task(self._run(self._next_batch()))
             self._running.add(task)
@@ -89,6 +93,13 @@ class CoalescedSubmit:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        if self._queued and not self._running and self._lingering is None:
+            # Those just answered come back at once with their next call: a batch with them in it costs hardly more.
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._lingered)
+        self._start()
+
+    def _lingered(self) -> None:
+        self._lingering = None
         self._start()
 
     async def _run(self, batch: list[_Waiting]) -> None:
