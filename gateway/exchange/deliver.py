@@ -104,21 +104,24 @@ class Backlog:
         # Keep the queue's order: with rows waiting in the database, a newcomer of the same urgency must not overtake.
         if self.behind_from is not None and envelope.urgency >= self.behind_from:
             return
-        if self._late is not None:
-            self.fall_behind(envelope.urgency)
-            return
-        if envelope.thread_id is not None:
-            # Before room is made: what the newcomer follows must not give way to it.
-            self._promote(envelope)
-        if self._make_room(envelope):
-            self._add(envelope)
-        else:
-            self.fall_behind(envelope.urgency)
+        if self._late is None:
+            if envelope.thread_id is not None:
+                # Before room is made: what the newcomer follows must not give way to it.
+                self._promote(envelope)
+            if self._make_room(envelope):
+                self._add(envelope)
+                return
+        self.fall_behind(envelope.urgency)
 
     def fall_behind(self, urgency: Urgency) -> None:
         """Note that the database may hold rows of this urgency that are not here."""
         if self.behind_from is None or urgency < self.behind_from:
             self.behind_from = urgency
+
+    @property
+    def urgent(self) -> bool:
+        """U0 or U1 is in memory, to leave next."""
+        return bool(self._ready[Urgency.U0] or self._ready[Urgency.U1])
 
     @property
     def urgent_uncertain(self) -> bool:

@@ -45,6 +45,10 @@ RENEW_S: Final = 5.0
 WATCH_S: Final = 1.0
 WINDOW_FRAMES: Final = 6
 """Frames sent and not settled: enough to keep both sides busy, few enough to lose little."""
+CALM_FRAMES: Final = 2
+CALM_BYTES: Final = 256 << 10
+"""While so many frames of so many bytes are unanswered, U2 and U3 wait: on a line of 2 Mbit/s this is one second, and
+what is on the line cannot be overtaken. Small frames do not delay anything, and get the whole window."""
 ANSWER_TIMEOUT_MS: Final = 30_000
 """A link that is silent for so long with frames under way is half-open: close it and send again."""
 SLOWEST_BYTES_PER_MS: Final = 1
@@ -199,7 +203,6 @@ class OpenLink:
 
     async def _send(self) -> None:
         sequence = 0
-        scan_s = SHARED_SCAN_S if self._parts.store.shared else SCAN_S
         while True:
             while self._unsettled >= WINDOW_FRAMES:
                 self._settled.clear()
@@ -208,13 +211,13 @@ class OpenLink:
                 await self._load(urgent_only=True)
             elif self._backlog.behind_from is not None and not len(self._backlog):
                 await self._load()
+            if self._line_full() and not self._backlog.urgent:
+                await self._rest()
+                continue
             envelopes = await self._that_count(self._backlog.take(self._parts.clock.now_ms()))
             receipts = await self._waiting_receipts()
             if not envelopes and not receipts:
-                if not await self._signal.wait(scan_s):
-                    # Another replica may have queued something, or a wake-up was lost.
-                    self._backlog.fall_behind(Urgency.U0)
-                    self.receipts_maybe = True
+                await self._rest()
                 continue
             sequence += 1
             frame = OutgoingFrame(
@@ -227,6 +230,18 @@ class OpenLink:
             self._under_way.append(_UnderWay(frame, envelopes, receipts))
             self._unsettled += 1
             await self._link.send(frame)
+
+    def _line_full(self) -> bool:
+        """Say whether so much is unanswered that only U0 and U1 may follow."""
+        frames = self._under_way
+        return len(frames) >= CALM_FRAMES and sum(frame.size_bytes for frame in frames) > CALM_BYTES
+
+    async def _rest(self) -> None:
+        """Wait until something changes, and no longer than the database may go without being looked at."""
+        if not await self._signal.wait(SHARED_SCAN_S if self._parts.store.shared else SCAN_S):
+            # Another replica may have queued something, or a wake-up was lost.
+            self._backlog.fall_behind(Urgency.U0)
+            self.receipts_maybe = True
 
     async def _that_count(self, envelopes: tuple[ReadyEnvelope, ...]) -> tuple[ReadyEnvelope, ...]:
         """Seal again what a key signed that was revoked since then: the partner would refuse it for good."""
@@ -291,7 +306,10 @@ class OpenLink:
             if not self._under_way or self._under_way[0].frame.sequence != answer.sequence:
                 raise PartnerUnreachable("the partner answered a frame that was not sent")
             self._heard_ms = self._parts.clock.now_ms()
+            line_was_full = self._line_full()
             task = self._task(self._settle(self._under_way.popleft(), answer))
+            if line_was_full:
+                self._signal.wake()
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
         raise PartnerUnreachable("the partner closed the link")

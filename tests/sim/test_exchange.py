@@ -23,7 +23,6 @@ from gateway.errors import (
     RequestIdReused,
     StoreUnavailable,
 )
-from gateway.exchange import deliver
 from gateway.exchange.quota import Quota
 from gateway.exchange.schedule import LinkState
 from gateway.exchange.sealed_rows import ready_from_row
@@ -483,31 +482,3 @@ async def test_a_frame_with_more_receipts_than_can_be_taken_at_once_is_refused_b
     batch = replace(stating(th, bytes(32), Outcome.DECIDED), receipts=(b"never read",) * 513)
     with pytest.raises(MessageTooLarge):
         await cn.receive.take_in(TH, OutgoingFrame(sequence=1, envelopes=(), receipts=(batch, batch)))
-
-
-async def test_a_flash_message_that_another_replica_accepted_does_not_wait_for_the_routine_in_memory(
-    world, monkeypatch
-) -> None:
-    cn, th, _ = world
-    monkeypatch.setattr(deliver, "FRAME_ROWS", 1)
-    order: list[bytes] = []
-    released = asyncio.Event()
-    take_in = th.receive.take_in
-
-    async def slowly(source: PartnerId, frame: OutgoingFrame) -> FrameAnswer:
-        await released.wait()
-        order.extend(envelope.header for envelope in frame.envelopes)
-        return await take_in(source, frame)
-
-    th.receive.take_in = slowly
-    await settled(cn, await cn.send("la"), "la")
-    routine = [await cn.send("th") for _ in range(6)]
-    worker = cn.links.worker(TH)
-    monkeypatch.setattr(worker, "offer", lambda envelope: None)
-    flash = await cn.send("th", urgency=Urgency.U0)
-    worker._stored_elsewhere()
-    released.set()
-    for result in (flash, *routine):
-        await settled(cn, result, "th")
-    sent_as = [CODEC.decode_header(header).message_id for header in order]
-    assert sent_as.index(flash.message_id) <= 1

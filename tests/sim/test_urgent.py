@@ -1,0 +1,113 @@
+"""What urgent messages may expect of a link, whatever else waits for the same partner."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.exchange import deliver
+from gateway.ids import PartnerId
+from gateway.model.header import Urgency
+from gateway.ports import OutgoingFrame
+from gateway.workers import open_link
+from tests.sim.nations import CODEC, Nation, Network, SimLink, until
+
+TH = PartnerId("th")
+
+
+@pytest.fixture
+async def world(tmp_path: Path):
+    """Two nations that know each other, workers running, links up, a message a frame."""
+    network = Network()
+    cn, th = [await Nation.start(code, tmp_path, network) for code in ("cn", "th")]
+    await cn.befriend(th)
+    await th.befriend(cn)
+    cn.run()
+    th.run()
+    await settled(cn, await cn.send("th"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliver, "FRAME_ROWS", 1)
+        yield cn, th
+    await cn.stop()
+    await th.stop()
+
+
+async def settled(nation: Nation, *results) -> None:
+    async def is_settled() -> bool:
+        return all([await nation.state_at(result.message_id, "th") == "received" for result in results])
+
+    await until(is_settled)
+
+
+class HeldLine:
+    """A line to one nation on which frames wait, in their order, until it is released."""
+
+    def __init__(self, target: Nation, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[OutgoingFrame] = []
+        self.released = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        send, turn = SimLink.send, asyncio.Lock()
+
+        async def in_turn(link: SimLink, frame: OutgoingFrame) -> None:
+            async with turn:
+                await self.released.wait()
+                await send(link, frame)
+
+        async def hold(link: SimLink, frame: OutgoingFrame) -> None:
+            if link._target is target:
+                self.sent.append(frame)
+                self._tasks.append(asyncio.create_task(in_turn(link, frame)))
+            else:
+                await send(link, frame)
+
+        monkeypatch.setattr(SimLink, "send", hold)
+
+    async def carries(self, frames: int) -> None:
+        async def reached() -> bool:
+            return len(self.sent) >= frames
+
+        await until(reached)
+
+    def place_of(self, result) -> int:
+        headers = [CODEC.decode_header(envelope.header) for frame in self.sent for envelope in frame.envelopes]
+        return [header.message_id for header in headers].index(result.message_id)
+
+
+async def test_a_flash_message_that_another_replica_accepted_does_not_wait_for_the_routine_in_memory(
+    world, monkeypatch
+) -> None:
+    cn, th = world
+    line = HeldLine(th, monkeypatch)
+    routine = [await cn.send("th") for _ in range(10)]
+    await line.carries(open_link.WINDOW_FRAMES)
+    worker = cn.links.worker(TH)
+    monkeypatch.setattr(worker, "offer", lambda envelope: None)
+    flash = await cn.send("th", urgency=Urgency.U0)
+    worker._stored_elsewhere()
+    line.released.set()
+    await settled(cn, flash, *routine)
+    assert line.place_of(flash) <= open_link.WINDOW_FRAMES + 1
+
+
+async def test_large_frames_of_routine_leave_the_line_short_and_a_flash_message_passes(world, monkeypatch) -> None:
+    cn, th = world
+    monkeypatch.setattr(open_link, "CALM_BYTES", 1)
+    line = HeldLine(th, monkeypatch)
+    routine = [await cn.send("th") for _ in range(10)]
+    await line.carries(2)
+    await asyncio.sleep(0.03)
+    assert len(line.sent) == 2
+    flash = await cn.send("th", urgency=Urgency.U0)
+    await line.carries(3)
+    assert line.place_of(flash) == 2
+    line.released.set()
+    await settled(cn, flash, *routine)
+
+
+async def test_small_frames_of_routine_get_the_whole_window(world, monkeypatch) -> None:
+    cn, th = world
+    line = HeldLine(th, monkeypatch)
+    routine = [await cn.send("th") for _ in range(10)]
+    await line.carries(open_link.WINDOW_FRAMES)
+    line.released.set()
+    await settled(cn, *routine)
