@@ -17,6 +17,8 @@ class LinkState(StrEnum):
 
 BACKOFF_MIN_MS: Final = 500
 BACKOFF_MAX_MS: Final = 60_000
+PAUSE_MS: Final = 250
+"""Nothing makes a link be tried sooner after it failed: a partner that calls us and refuses our calls would drive us."""
 PROBE_MS: Final = 1_000
 """DESIGN 3.6: while U0 or U1 waits the link is probed every second."""
 
@@ -33,10 +35,12 @@ class LinkSchedule:
         self.failures = 0
         self.reason = ""
         self.next_ms = 0
+        self._failed_ms: int | None = None
 
     def failed(self, now_ms: int, reason: str, *, urgent: bool) -> None:
         """Note a failed attempt or a broken link."""
         self.failures += 1
+        self._failed_ms = now_ms
         self.reason = reason
         ceiling = min(BACKOFF_MAX_MS, BACKOFF_MIN_MS << min(self.failures, 16))
         # Full jitter keeps a hundred gateways from knocking together when a partner comes back; at least half of the
@@ -49,10 +53,11 @@ class LinkSchedule:
         self.next_ms = min(self.next_ms, now_ms + PROBE_MS)
 
     def heard(self, now_ms: int) -> None:
-        """The partner called us or answered: the breaker closes at once."""
+        """The partner called us or answered: the breaker closes, but for a short pause."""
         self.failures = 0
         self.reason = ""
-        self.next_ms = min(self.next_ms, now_ms)
+        earliest_ms = now_ms if self._failed_ms is None else max(now_ms, self._failed_ms + PAUSE_MS)
+        self.next_ms = min(self.next_ms, earliest_ms)
 
     def wait_ms(self, now_ms: int) -> int:
         """Return how long to wait before the next attempt.

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.errors import QuotaExceeded
 from gateway.exchange.quota import Quota
-from gateway.exchange.schedule import BACKOFF_MAX_MS, PROBE_MS, LinkSchedule
+from gateway.exchange.schedule import BACKOFF_MAX_MS, PAUSE_MS, PROBE_MS, LinkSchedule
 from gateway.model.header import Urgency
 
 
@@ -42,9 +42,20 @@ def test_a_sign_of_life_closes_the_breaker_at_once() -> None:
     schedule = LinkSchedule(lambda: 0.5)
     for _ in range(10):
         schedule.failed(0, "refused", urgent=False)
-    schedule.heard(5)
-    assert schedule.wait_ms(5) == 0
+    schedule.heard(PAUSE_MS)
+    assert schedule.wait_ms(PAUSE_MS) == 0
     assert schedule.failures == 0
+
+
+def test_a_partner_that_calls_and_refuses_our_calls_does_not_drive_us() -> None:
+    schedule = LinkSchedule(lambda: 0.5)
+    attempts = 0
+    for now_ms in range(0, 10_000, 10):
+        schedule.heard(now_ms)
+        if not schedule.wait_ms(now_ms):
+            attempts += 1
+            schedule.failed(now_ms, "refused", urgent=False)
+    assert attempts == 10_000 // PAUSE_MS
 
 
 def test_quota_refuses_beyond_the_burst_and_says_when_there_is_room() -> None:
