@@ -67,6 +67,10 @@ class LinkWorker:
             self.schedule.heard(self._parts.clock.now_ms())
             self._signal.wake()
 
+    def _proved(self) -> None:
+        """The link carries: the next failure is a first one."""
+        self.schedule.heard(self._parts.clock.now_ms())
+
     async def run(self) -> None:
         """Carry until cancelled.
 
@@ -110,7 +114,8 @@ class LinkWorker:
             return
         link = await parts.carrier.connect(parts.identity(), card)
         try:
-            await self._carry(OpenLink(parts, link, epoch, self._backlog, self._signal), epoch)
+            opened = OpenLink(parts, link, epoch, self._backlog, self._signal, proved=self._proved)
+            await self._carry(opened, epoch)
         finally:
             self._open = None
             self._backlog.forget()
@@ -120,7 +125,6 @@ class LinkWorker:
     async def _carry(self, opened: OpenLink, epoch: int) -> None:
         self._open = opened
         self.state = LinkState.CONNECTED
-        self.schedule.heard(self._parts.clock.now_ms())
         log.info("link.connected", partner=self.partner.code, epoch=epoch)
         try:
             await opened.carry()

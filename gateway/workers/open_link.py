@@ -63,6 +63,8 @@ LOAD_BYTES: Final = 2 << 20
 RECEIPT_ROWS: Final = 64
 SUCCESS_NOTE_MS: Final = 10_000
 DEFERRED_PAUSE_S: Final = 1.0
+LIVED_S: Final = 30.0
+"""A link that has stood for so long is a good one, though there was nothing to send."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +111,26 @@ class OpenLink:
     Args:
         backlog: The partner's queue in memory.
         signal: Woken when there is something new to send.
+        proved: Called once when the link is known to carry. To connect proves nothing: a partner may take every
+            connection and fail at every frame, and must not be tried without end at the shortest back-off.
     """
 
-    def __init__(self, parts: LinkParts, link: Link, epoch: int, backlog: Backlog, signal: Signal) -> None:
+    def __init__(
+        self,
+        parts: LinkParts,
+        link: Link,
+        epoch: int,
+        backlog: Backlog,
+        signal: Signal,
+        *,
+        proved: Callable[[], None],
+    ) -> None:
         self._parts = parts
         self._link = link
         self._epoch = epoch
         self._backlog = backlog
         self._signal = signal
+        self._proved: Callable[[], None] | None = proved
         self._under_way: deque[_UnderWay] = deque()
         self._unsettled = 0
         self._settled = asyncio.Event()
@@ -135,14 +149,21 @@ class OpenLink:
             GatewayError: Why it ended.
         """
         tasks = [self._task(self._send()), self._task(self._listen()), self._task(self._keep())]
+        lived = asyncio.get_running_loop().call_later(LIVED_S, self._prove)
         try:
             await self._ended
         finally:
+            lived.cancel()
             for task in (*tasks, *self._settling):
                 task.cancel()
             for task in (*tasks, *self._settling):
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
+
+    def _prove(self) -> None:
+        proved, self._proved = self._proved, None
+        if proved is not None:
+            proved()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -317,6 +338,7 @@ class OpenLink:
     async def _settle(self, sent: _UnderWay, answer: FrameAnswer) -> None:
         parts = self._parts
         settled = await parts.courier.settle(parts.partner, self._epoch, self._backlog, sent.envelopes, answer)
+        self._prove()
         if sent.receipts:
             if answer.receipts_stored:
                 sequences = tuple(item.sequence for item in sent.receipts)

@@ -111,3 +111,22 @@ async def test_small_frames_of_routine_get_the_whole_window(world, monkeypatch) 
     await line.carries(open_link.WINDOW_FRAMES)
     line.released.set()
     await settled(cn, *routine)
+
+
+async def test_back_off_grows_on_a_link_that_connects_and_then_fails_until_an_answer_is_settled(
+    world, monkeypatch
+) -> None:
+    cn, th = world
+    worker = cn.links.worker(TH)
+    # Time is not waited for, only counted.
+    monkeypatch.setattr(worker.schedule, "wait_ms", lambda now_ms: 0)
+    cn.network.lose_rate = 1.0
+    result = await cn.send("th")
+
+    async def failed_often() -> bool:
+        return worker.schedule.failures >= 4
+
+    await until(failed_often)
+    cn.network.lose_rate = 0.0
+    await settled(cn, result)
+    assert worker.schedule.failures == 0
