@@ -10,6 +10,8 @@ from gateway.model.envelope import Outcome, Receipt
 from gateway.ports import BuryEnvelopes, Codec, ExpiringEnvelopes, FreeHeld, Store, StoredReceipt
 
 EXPIRE_ROWS: Final = 256
+FREE_ROWS: Final = 500
+"""As many as FreeHeld shows in one transaction: when so many were shown, more may be due."""
 
 
 class ExpiryService:

@@ -8,7 +8,7 @@ import structlog
 
 from gateway.errors import Busy, GatewayError
 from gateway.exchange.directory import PartnerDirectory
-from gateway.exchange.expire import EXPIRE_ROWS, ExpiryService
+from gateway.exchange.expire import EXPIRE_ROWS, FREE_ROWS, ExpiryService
 from gateway.ports import AssignPositions, Store
 from gateway.workers.signals import StoreSignal
 
@@ -37,8 +37,8 @@ async def expire(service: ExpiryService) -> None:
     """Bury what expired and show what was held too long."""
     while True:
         buried = await _patiently("bury_expired", service.bury_expired)
-        await _patiently("free_held", service.free_held)
-        if buried is None or buried < EXPIRE_ROWS:
+        freed = await _patiently("free_held", service.free_held)
+        if (buried or 0) < EXPIRE_ROWS and (freed or 0) < FREE_ROWS:
             await asyncio.sleep(EXPIRE_EVERY_S)
 
 
