@@ -112,7 +112,11 @@ class LinkWorker:
             self._backlog.forget()
             await self._signal.wait(IDLE_S)
             return
-        link = await parts.carrier.connect(parts.identity(), card)
+        try:
+            link = await parts.carrier.connect(parts.identity(), card)
+        except BaseException:
+            await self._drop_lease(epoch)
+            raise
         try:
             opened = OpenLink(parts, link, epoch, self._backlog, self._signal, proved=self._proved)
             await self._carry(opened, epoch)
@@ -131,11 +135,15 @@ class LinkWorker:
         except LeaseLost:
             raise
         except BaseException:
-            # Another replica need not wait for the lease to run out. When the store cannot, it does: the first error
-            # counts, and above all a cancellation must not turn into an error after which the link is tried again.
-            with contextlib.suppress(Busy):
-                await self._parts.store.write(DropLease(partner=self.partner, holder=self._parts.holder, epoch=epoch))
+            await self._drop_lease(epoch)
             raise
+
+    async def _drop_lease(self, epoch: int) -> None:
+        """Let another replica, which may reach the partner, have the link before the lease runs out."""
+        # When the store cannot, it waits for that: the first error counts, and above all a cancellation must not turn
+        # into an error after which the link is tried again.
+        with contextlib.suppress(Busy):
+            await self._parts.store.write(DropLease(partner=self.partner, holder=self._parts.holder, epoch=epoch))
 
     async def _failed(self, error: GatewayError) -> None:
         urgent = await self._urgent_waits()

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.exchange import deliver
+from gateway.exchange.schedule import LinkState
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
-from gateway.ports import OutgoingFrame
+from gateway.ports import OutgoingFrame, TakeLease
 from gateway.workers import open_link
 from tests.sim.nations import CODEC, Nation, Network, SimLink, until
 
@@ -130,3 +131,22 @@ async def test_back_off_grows_on_a_link_that_connects_and_then_fails_until_an_an
     cn.network.lose_rate = 0.0
     await settled(cn, result)
     assert worker.schedule.failures == 0
+
+
+async def test_who_cannot_connect_leaves_the_lease_to_a_replica_that_can(world) -> None:
+    cn, _ = world
+    cn.network.down.add(TH)
+    await cn.send("th")
+    worker = cn.links.worker(TH)
+
+    async def failed(times: int) -> bool:
+        return worker.schedule.failures >= times and worker.state is LinkState.BACKING_OFF
+
+    # The first failure ends the link that stood, the second one is the refused connection.
+    await until(lambda: failed(1))
+    worker.schedule.next_ms = 0
+    worker._signal.wake()
+    await until(lambda: failed(2))
+    now_ms = cn.clock.now_ms()
+    lease = TakeLease(partner=TH, holder="another replica", now_ms=now_ms, until_ms=now_ms + 1000)
+    assert await cn.store.write(lease) is not None
