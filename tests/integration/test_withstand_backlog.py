@@ -11,6 +11,6 @@ async def test_a_partner_away_costs_no_memory_and_no_other_partner_and_gets_urge
     measured = await pile_up(tmp_path, 3000, samples=40, check=True)
     with capsys.disabled():
         print(f"\n{measured}")
-    assert measured.growth_mb < 60
+    assert measured.peak_mb < 80
     assert measured.resumed_s < 2
     assert measured.beside_ms < 3 * measured.before_ms + 20

@@ -54,7 +54,7 @@ async def test_a_long_line_delays_messages_by_its_length_but_does_not_make_them_
 
 async def test_a_narrow_line_carries_everything_and_lets_what_is_urgent_overtake(tmp_path):
     async with over_a_line(tmp_path) as (line, sender, receiver), receiver.following() as feed:
-        line.conditions.bytes_per_s = 300_000
+        line.conditions.bytes_per_s = 500_000
         routine = requests(1500, "th", urgency=envelope_pb2.URGENCY_U3)
         await sender.stream_all(routine)
         (flash,) = requests(1, "th", urgency=envelope_pb2.URGENCY_U0, first=1500)
@@ -72,7 +72,7 @@ async def test_a_line_so_slow_that_a_frame_takes_longer_than_a_silence_is_borne_
         await settled(sender)
         # A frame takes two seconds here and a silence is borne for one.
         line.conditions.bytes_per_s = 100_000
-        await sender.stream_all(requests(300, "th", first=1))
+        await sender.stream_all(requests(200, "th", first=1))
         await settled(sender, 25)
         assert line.accepted <= 4
 
