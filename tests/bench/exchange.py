@@ -156,8 +156,10 @@ class Exchange:
 
 def _reset_peak(gateway: GatewayProcess) -> None:
     assert gateway.process is not None
-    # proc(5): 5 sets the peak to what is resident now.
-    Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")
+    # proc(5): 5 sets the peak to what is resident now. Only root may: gateways are not open to other programs. Without
+    # it the peak counts from the start of the process.
+    with contextlib.suppress(PermissionError):
+        Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")
 
 
 def _peak_mb(gateway: GatewayProcess) -> float:
