@@ -140,9 +140,7 @@ async def test_full_disk_refuses_and_recovers_and_loses_nothing(tmp_path):
 
 async def test_second_process_on_a_home_is_refused(tmp_path):
     home = tmp_path / "home"
-    with subprocess.Popen(
-        child("hold", home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as holder:
+    with subprocess.Popen(child("hold", home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"open\n"
         with pytest.raises(StoreUnavailable):
