@@ -62,8 +62,8 @@ PAUSE_EVERY: Final = 32
 FREE_OPENINGS: Final = 8
 EFFORT_PER_S: Final = 400
 EFFORT_BURST: Final = 2000
-"""Signatures to verify and encapsulations to open for one partner, some 0.2 ms each: a tenth of a processor for ever, or
-0.4 s at once. Honest batches share both."""
+"""Signatures to verify and encapsulations to open for one partner, some 0.2 ms each: a tenth of a processor for ever,
+or 0.4 s at once. Honest batches share both."""
 
 
 class Policy(Protocol):

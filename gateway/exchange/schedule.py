@@ -18,7 +18,7 @@ class LinkState(StrEnum):
 BACKOFF_MIN_MS: Final = 500
 BACKOFF_MAX_MS: Final = 60_000
 PAUSE_MS: Final = 250
-"""Nothing makes a link be tried sooner after it failed: a partner that calls us and refuses our calls would drive us."""
+"""Nothing makes a link be tried sooner after it failed: who calls us and refuses our calls must not drive us."""
 PROBE_MS: Final = 1_000
 """DESIGN 3.6: while U0 or U1 waits the link is probed every second."""
 

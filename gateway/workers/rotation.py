@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 AHEAD_MS: Final = 3 * 86_400_000
 """A new key is shown this long before the old one ends: who is away for a weekend still seals for a live key."""
 SIGNING_AHEAD_MS: Final = 40 * 86_400_000
-"""Signing keys are replaced before what they sign could outlive them: 30 days of a message, and time to fetch a card."""
+"""Signing keys are replaced before what they sign outlives them: 30 days of a message, and time to fetch a card."""
 EVERY_S: Final = 3600.0
 
 
