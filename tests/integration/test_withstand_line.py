@@ -62,7 +62,7 @@ async def test_a_narrow_line_carries_everything_and_lets_what_is_urgent_overtake
         await settled(sender)
         await eventually(lambda: len(feed.events) >= 1501)
         # What was in flight on the line arrives before it; all that still waited comes behind it.
-        assert feed.ids("message.received").index(answer.message_id) < 1400
+        assert feed.ids("message.received").index(answer.message_id) < 700
         await check_exchange(sender, receiver, [*routine, flash], followed=feed)
 
 
