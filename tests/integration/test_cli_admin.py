@@ -189,8 +189,10 @@ def test_outbox_says_for_each_partner_why_and_whose_turn(admin, capsys):
         advice="call them",
         dead=1,
     )
-    queue.oldest_time.FromMilliseconds(NOW - 300_000)
-    queue.next_attempt_time.FromMilliseconds(NOW + 3_600_000)
+    # Ages are told by the clock of the moment, and the module may have been loaded minutes ago.
+    now_ms = SystemClock().now_ms()
+    queue.oldest_time.FromMilliseconds(now_ms - 300_000)
+    queue.next_attempt_time.FromMilliseconds(now_ms + 3_600_000)
     admin.queues = [queue, pb.PartnerQueue(partner="la", link_state="connected", turn="nobody")]
     code, (first, second), _ = run(capsys, "outbox")
     assert code == 0

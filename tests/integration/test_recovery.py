@@ -36,6 +36,8 @@ from tests.fixtures.killing_gateway import unstretched_passphrases
 from tests.fixtures.quick_gateways import QuickGateway, introduce
 
 CODEC = WireCodec()
+BACK_OFF_S = 75.0
+"""A partner that was away for long is tried again after a minute at the latest (gateway.exchange.schedule)."""
 ALERT = Path(__file__).parents[2] / "examples" / "alerts" / "mekong-typhoon.xml"
 
 
@@ -205,8 +207,8 @@ async def test_stolen_gateway_is_taken_back_and_its_partner_follows(pair):
     assert ours in told
     th.start()
     assert own_card(th) == recovered.signed
-    await eventually(lambda: known(vn, "th") == (2, ours))
-    await eventually(lambda: (inbox(th), inbox(vn)) == (1, 1))
+    await eventually(lambda: known(vn, "th") == (2, ours), BACK_OFF_S)
+    await eventually(lambda: (inbox(th), inbox(vn)) == (1, 1), BACK_OFF_S)
     send(th, "vn", "--wait")
     send(vn, "th", "--wait")
 
@@ -228,7 +230,7 @@ async def test_stolen_gateway_is_taken_back_and_its_partner_follows(pair):
     await GrpcCarrier().probe(thief.link_identity(), thief.vn_card)
     assert warned(th)
     th.command("partner", "rotate", "tls")
-    await eventually(lambda: known(vn, "th") == (3, ours))
+    await eventually(lambda: known(vn, "th") == (3, ours), BACK_OFF_S)
     await refused(GrpcCarrier().probe(thief.link_identity(), thief.vn_card))
     assert not warned(th)
     send(th, "vn", "--wait")
@@ -246,7 +248,7 @@ async def test_partner_that_was_away_takes_the_recovered_card_before_what_follow
     later = verify_first_card(own_card(th), CODEC)
     assert (later.card.sequence, later.recovery_signed) == (3, False)
     vn.start()
-    await eventually(lambda: known(vn, "th") == (3, identity_of(later)))
+    await eventually(lambda: known(vn, "th") == (3, identity_of(later)), BACK_OFF_S)
     send(vn, "th", "--wait")
 
 
@@ -275,5 +277,5 @@ async def test_second_recovery_before_the_first_has_reached_anybody_is_believed(
     assert (first.card.sequence, second.card.sequence) == (2, 3)
     th.start()
     vn.start()
-    await eventually(lambda: known(vn, "th") == (3, identity_of(second)))
+    await eventually(lambda: known(vn, "th") == (3, identity_of(second)), BACK_OFF_S)
     send(vn, "th", "--wait")
