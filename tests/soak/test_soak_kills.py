@@ -21,4 +21,4 @@ async def test_a_kill_at_every_visit_of_every_commit_point_loses_nothing(tmp_pat
     cases = [(victim, point, visit) for point in MESSAGE_POINTS for visit in range(1, 6)]
     # Starting, leases, positions of events, receipts: the first dozen commits of a life, on either side of each.
     cases += [(victim, point, visit) for point in ("main-before", "main-after") for visit in range(1, 13)]
-    await kill_at_points(tmp_path, cases, messages=12)
+    await kill_at_points(tmp_path, cases)
