@@ -14,11 +14,13 @@ from gateway.errors import FieldInvalid, GatewayError, NotFound
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.schedule import LinkState
+from gateway.exchange.steps import OPERATOR, step
 from gateway.exchange.submit import Submission, Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.message import Draft
 from gateway.model.partner import KeyPurpose, SignedCard
 from gateway.ports import (
+    AppendLog,
     CountMessages,
     FindMessage,
     QueueSummaries,
@@ -28,10 +30,10 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.translog.entry import LogEventType
 from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
-OPERATOR = "operator"
 
 
 class Administration:
@@ -169,6 +171,8 @@ class Administration:
                     hosts = [endpoint.rpartition(":")[0].strip("[]") for endpoint in parts.config.endpoints]
                     changed = keyring.rotate_tls(now_ms, [*hosts, "localhost", "127.0.0.1"])
             await parts.use(changed)
+            kind = LogEventType.KEY_REVOKED if revoke else LogEventType.KEY_ROTATED
+            await self._record(kind, detail=purpose)
         return await self.own_card()
 
     async def tend_keys(self) -> None:
@@ -200,7 +204,8 @@ class Administration:
     async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
         rows, token = await self._parts.reader.list(sent=False, page_size=page_size, page_token=page_token)
-        opened = [await self._parts.reader.get(row.sender, row.message_id) for row in rows]
+        opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
+        await self._parts.reader.note_shown(opened, actor=OPERATOR)
         return tuple(opened), token
 
     async def delivery(self, message_id: MessageId) -> StoredMessage:
@@ -220,7 +225,14 @@ class Administration:
         Raises:
             PartnerUnknown: No card of it was added.
         """
+        await self._record(LogEventType.ADMINISTERED, partner=partner.code, detail="partner test")
         return await prove_link(self._parts, partner, os.urandom(16))
+
+    async def _record(self, kind: LogEventType, *, partner: str = "", detail: str = "") -> None:
+        """Put in the exchange log what an operator did."""
+        now_ms = self._parts.clock.now_ms()
+        done = step(kind, now_ms, actor=OPERATOR, partner=partner, detail=detail)
+        await self._parts.store.write(AppendLog((done,)))
 
 
 def _turn(partner: PartnerId, state: LinkState, waiting: int) -> tuple[str, str]:

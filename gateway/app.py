@@ -26,7 +26,7 @@ from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.server import BoundPorts, Servers, admin_listener, exchange_listener, federation_listener
 from gateway.telemetry import configure_logging
-from gateway.workers.housekeeping import expire, number_events, refresh_cards
+from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
 from gateway.workers.rotation import tend_keys
 
 log = structlog.get_logger(__name__)
@@ -89,6 +89,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     workers = [
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
+        asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]

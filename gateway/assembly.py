@@ -19,6 +19,7 @@ from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.deliver import Courier, Prefetch
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
@@ -34,7 +35,7 @@ from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.workers.coalesce import CoalescedSubmit
 from gateway.workers.links import Links
-from gateway.workers.signals import event_signals
+from gateway.workers.signals import Signal, event_signals
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +113,8 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     expiry: ExpiryService
+    pool: KeyPool
+    keys_low: Signal
 
     @property
     def keyring(self) -> Keyring:
@@ -170,6 +173,8 @@ async def assemble(opened: OpenedHome) -> Parts:
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
     limits = config.limits
+    keys_low = Signal()
+    pool = KeyPool(store, keys, clock.now_ms, keys_low.wake)
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
     links = Links(
         directory=directory,
@@ -189,6 +194,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         codec=codec,
         clock=clock,
         keys=keys,
+        pool=pool,
         quota=Quota(per_second=limits.submit_per_s, burst=limits.submit_burst),
         ready=links.offer,
         offload=_offload,
@@ -213,11 +219,14 @@ async def assemble(opened: OpenedHome) -> Parts:
             codec=codec,
             clock=clock,
             keys=keys,
+            pool=pool,
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
         ),
-        reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
+        reader=MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store)),
         acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
+        pool=pool,
+        keys_low=keys_low,
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
     )
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))

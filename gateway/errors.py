@@ -323,6 +323,21 @@ class SchemaTooNew(Broken):
     advice = "Run the newer version; this one would damage the data."
 
 
+class LogRolledBack(Broken):
+    """Our exchange log is not the one that was signed before: an older copy was restored, or two gateways run as one."""
+
+    # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
+    reason = "LOG_ROLLED_BACK"
+    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
+
+
+class LogForked(Broken):
+    """A log states two different trees of one size: one of the two statements is false."""
+
+    reason = "LOG_FORKED"
+    advice = "Keep both checkpoints: together they are evidence. Ask the partner's auditors, and freeze the partner."
+
+
 class LeaseLost(Broken):
     """Another replica holds this partner's link now."""
 

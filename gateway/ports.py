@@ -16,6 +16,7 @@ from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, 
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
+from gateway.translog.entry import LogEvent
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -73,6 +74,15 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A step for the exchange log: the leaf, made before, and what the leaf commits to."""
+
+    leaf: bytes
+    salts: bytes
+    event: LogEvent
+
+
 # --- sending -------------------------------------------------------------------------------------------------
 
 
@@ -127,9 +137,20 @@ class SealedMessage:
     """Ciphertext and content key under the message key."""
     batch_path: MerklePath
     signature: bytes
-    wrapped_message_key: bytes
-    """The message key under the key-encryption key; goes to the key store, not beside the content."""
+    key_id: bytes
+    """16 bytes that name the message key in the key store."""
+    wrapped_message_key: bytes | None
+    """The message key under the key-encryption key, for the key store; None when it is there already."""
     outbox: tuple[OutboxRow, ...]
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKeys(Operation[None]):
+    """Put message keys in the key store before there are messages for them."""
+
+    rows: tuple[tuple[bytes, bytes], ...]
+    """key_id, wrapped key."""
 
 
 class SubmissionStatus(IntEnum):
@@ -188,6 +209,7 @@ class ReplaceEnvelope(Operation[bool]):
     signature: bytes
     outbox: OutboxRow
     encapsulation: EncapsulationRow
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +225,7 @@ class WaitingEnvelope:
     digest: bytes
     header: bytes
     content_sealed: bytes
+    key_id: bytes
     wrapped_message_key: bytes
     record_sealed: bytes
     record_path: MerklePath
@@ -229,6 +252,8 @@ class StoredReceipt:
 
     receipt: Receipt
     proof: ReceiptProof
+    salts: bytes
+    """For the step in the exchange log that a new rung is: only the store knows whose message it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +312,7 @@ class MessageSecrets:
 
     header: bytes
     content_sealed: bytes
+    key_id: bytes
     wrapped_message_key: bytes
     thread_id: ThreadId
     previous_digest: bytes
@@ -377,11 +403,14 @@ class ReceivedMessage:
     signature: bytes
     encapsulation_digest: bytes
     previous_digest: bytes
-    wrapped_message_key: bytes
+    key_id: bytes
+    wrapped_message_key: bytes | None
+    """As in SealedMessage."""
     proof: ReceiptProof
     """Our own RECEIVED receipt."""
     hold_until_ms: int
     """How long to wait for a missing predecessor before showing the message with a gap."""
+    log: LogEntry
 
 
 class ReceptionStatus(IntEnum):
@@ -407,6 +436,8 @@ class CommitReceived(Operation[tuple[ReceptionStatus, ...]]):
     messages: tuple[ReceivedMessage, ...]
     encapsulations: tuple[EncapsulationRow, ...]
     now_ms: int
+    others: tuple[LogEntry, ...] = ()
+    """Steps for what else was in the frame: envelopes that were refused, pings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,6 +461,7 @@ class AcknowledgeReceived(Operation[int | None]):
     message_id: MessageId
     proof: ReceiptProof
     now_ms: int
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -539,6 +571,7 @@ class StoredMessage:
     digest: bytes
     content_sealed: bytes | None
     """None once erased."""
+    key_id: bytes
     wrapped_message_key: bytes | None
     deliveries: tuple[Delivery, ...]
 
@@ -594,6 +627,7 @@ class EraseMessage(Operation[bool]):
 
     sender: PartnerId
     message_id: MessageId
+    log: LogEntry
 
 
 # --- partners ------------------------------------------------------------------------------------------------
@@ -623,6 +657,7 @@ class PutCard(Operation[bool]):
     sequence: int
     expected_sequence: int
     now_ms: int
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -631,6 +666,7 @@ class FreezePartner(Operation[bool]):
 
     partner: PartnerId
     frozen: bool
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -644,6 +680,206 @@ class NoteSuccess(Operation[None]):
 @dataclass(frozen=True, slots=True)
 class Partners(Query[tuple[PartnerRow, ...]]):
     """All partners, in order of id. Our own card is the row of our own id."""
+
+
+# --- exchange log ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppendLog(Operation[None]):
+    """Enqueue steps that belong to no other operation."""
+
+    entries: tuple[LogEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLog(Operation[str]):
+    """Name the log when it has no name yet; return its name, which never changes."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrateLog(Operation[int]):
+    """Hash enqueued entries into the tree, in the order of their positions. Returns how many; one at a time."""
+
+    max_entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A signed statement of a log's size and root."""
+
+    size: int
+    root: bytes
+    time_ms: int
+    note: bytes
+    """The signed note, as it is shown to anyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCheckpoint(Operation[bool]):
+    """Keep a checkpoint of ours before anyone sees it, and mark it in the key store.
+
+    False when the tree is not the one it states any more, or a newer one is there.
+    """
+
+    checkpoint: Checkpoint
+
+
+class Seen(IntEnum):
+    """What a partner's checkpoint is to those seen before."""
+
+    NEWER = 1
+    KNOWN = 2
+    OLDER = 3
+    FORK = 4
+    """Another tree of the same size under the same name: evidence against the partner, kept for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepPartnerCheckpoint(Operation[Seen]):
+    """Remember the newest checkpoint seen of a partner's log, and any that contradicts one kept."""
+
+    partner: PartnerId
+    origin: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """Where our log stands."""
+
+    origin: str
+    size: int
+    """Entries in the tree."""
+    root: bytes
+    waiting: int
+    """Entries enqueued and not yet in the tree."""
+    checkpoint: Checkpoint | None
+    """The newest one."""
+    mark: tuple[int, bytes] | None
+    """Size and root that were signed last, as the key store remembers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLogHead(Query[LogHead]):
+    """Where our log stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveInclusion(Query[tuple[bytes, ...]]):
+    """The inclusion proof of an index (from 0) in a tree of a size that is not larger than ours."""
+
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveConsistency(Query[tuple[bytes, ...]]):
+    """The consistency proof between two sizes of our tree."""
+
+    old_size: int
+    new_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RootAt(Query[bytes]):
+    """The root that our tree had at a size."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTile(Query[bytes | None]):
+    """The hashes of a tile, as many as there are; None when there is none."""
+
+    level: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """An entry of the tree as it is stored."""
+
+    index: int
+    leaf: bytes
+    event: LogEvent | None
+    """None once erased."""
+    salts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog(Query[tuple[LogRecord, ...]]):
+    """Entries of the tree from an index on, in order."""
+
+    first: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter:
+    """What is searched for; empty means any."""
+
+    types: tuple[int, ...] = ()
+    partner: str = ""
+    actor: str = ""
+    subject: bytes = b""
+    thread: bytes = b""
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMatches:
+    """A page of what was found, newest first, and what there is in all."""
+
+    records: tuple[LogRecord, ...]
+    total: int
+    """Matching entries in the whole range, not only on this page."""
+    searched: int
+    """Entries in the range that could be searched: erased ones cannot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchLog(Query[LogMatches]):
+    """Entries that match, with an index below before, newest first."""
+
+    filter: LogFilter
+    before: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints(Query[tuple[Checkpoint, ...]]):
+    """Our checkpoints of a size above after, the smallest first."""
+
+    after: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCheckpoint:
+    """A checkpoint of a partner's log that we keep."""
+
+    partner: PartnerId
+    origin: str
+    checkpoint: Checkpoint
+    forked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerCheckpoints(Query[tuple[SeenCheckpoint, ...]]):
+    """What we keep of partners' logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseDisclosure(Operation[bool]):
+    """Erase what an entry discloses; leaf, tree and proofs stay. False when there is nothing to erase."""
+
+    index: int
+    log: LogEntry
+    """The erasure itself is a step."""
 
 
 # --- encoding, carriers --------------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.crypto.at_rest import open_content, open_stored_salted, seal_content, seal_record, unwrap_message_key
+from gateway.crypto.at_rest import open_content, open_stored_salted, seal_content, seal_record
 from gateway.crypto.envelope import SealingItem, seal_batch
 from gateway.crypto.receipts import verify_proof, verify_receipts
 from gateway.errors import EnvelopeRejected, KeyRetired
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import unwrap
 from gateway.exchange.own_keys import KeyHolder
-from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
+from gateway.exchange.sealed_rows import ReadyEnvelope
+from gateway.exchange.steps import GATEWAY, new_salts, step
 from gateway.ids import PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.header import Urgency
@@ -31,6 +33,7 @@ from gateway.ports import (
     Store,
     StoredReceipt,
 )
+from gateway.translog.entry import LogEventType
 
 FRAME_ROWS: Final = 128
 FRAME_BYTES: Final = 1 << 20
@@ -291,12 +294,16 @@ class Courier:
             if batch.issuer != partner:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, batch.signing_key_id, now_ms)
-            receipts = [StoredReceipt(receipt=r, proof=p) for r, p in verify_receipts(batch, key, self._codec)]
+            receipts = [
+                StoredReceipt(receipt=r, proof=p, salts=new_salts())
+                for r, p in verify_receipts(batch, key, self._codec)
+            ]
         for proof in answer.repeats:
             if proof.issuer != partner:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, proof.signing_key_id, now_ms)
-            receipts.append(StoredReceipt(receipt=verify_proof(proof, key, self._codec), proof=proof))
+            receipt = verify_proof(proof, key, self._codec)
+            receipts.append(StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()))
         if any(item.receipt.outcome not in STATED_AT_ONCE for item in receipts):
             raise EnvelopeRejected("receipt outcome")
         if receipts:
@@ -343,8 +350,7 @@ class Courier:
         now_ms = self._clock.now_ms()
         keys = self._keys.current
         header = self._codec.decode_header(secrets.header)
-        context = key_context(keys.partner, header.message_id)
-        message_key = unwrap_message_key(keys.key_encryption, secrets.wrapped_message_key, context)
+        message_key = unwrap(keys.key_encryption, secrets.wrapped_message_key, secrets.key_id)
         content_key, ciphertext, _ = open_content(message_key, secrets.content_sealed)
         # The salt stays, and with it the content commitment: a copy that did arrive is recognised as the same message.
         salt, body_bytes = open_stored_salted(content_key, secrets.header, ciphertext, self._codec)
@@ -393,6 +399,16 @@ class Courier:
                 ),
                 encapsulation=EncapsulationRow(
                     digest=record.encapsulation_digest, encapsulation=batch.encapsulations[record.encapsulation_digest]
+                ),
+                log=step(
+                    LogEventType.MESSAGE_SEALED_AGAIN,
+                    now_ms,
+                    actor=GATEWAY,
+                    partner=partner.code,
+                    subject=header.message_id.raw,
+                    thread=header.thread_id.raw,
+                    digest=sealed.digest,
+                    reason=KeyRetired.reason,
                 ),
             )
         )

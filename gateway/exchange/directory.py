@@ -31,10 +31,12 @@ from gateway.errors import (
     StoreCorrupt,
 )
 from gateway.exchange.quota import Quota
+from gateway.exchange.steps import GATEWAY, OPERATOR, partner_principal, step
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import Card, KeyPurpose, SignedCard
 from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, Store
+from gateway.translog.entry import LogEventType
 
 KEY_GRACE_MS: Final = 37 * 86_400_000
 """DESIGN 5: grace = maximum message lifetime (30 days) + slowest courier (7 days)."""
@@ -212,7 +214,7 @@ class PartnerDirectory:
             else verify_next_card(signed, current=known.verified, codec=self._codec)
         )
         self._check_roots(verified.card)
-        await self._put(verified, 0 if known is None else known.card.sequence)
+        await self._put(verified, 0 if known is None else known.card.sequence, OPERATOR)
         return self.known(card.partner)
 
     async def offer(self, partner: PartnerId, signed: SignedCard) -> bool:
@@ -232,7 +234,7 @@ class PartnerDirectory:
             raise CardRejected("the card is another partner's")
         self._check_roots(verified.card)
         try:
-            await self._put(verified, known.card.sequence)
+            await self._put(verified, known.card.sequence, partner_principal(partner))
         except ConcurrentUpdate:
             # Answers to several frames show the same card at the same moment: whoever comes second finds it there.
             if self.known(partner).verified.signed.card != signed.card:
@@ -261,9 +263,10 @@ class PartnerDirectory:
         known = self._known.get(self.own)
         verified = VerifiedCard(card=card, digest=card_digest(signed.card), signed=signed)
         if known is None or known.verified.signed != signed:
-            await self._put(verified, 0 if known is None else known.card.sequence)
+            await self._put(verified, 0 if known is None else known.card.sequence, GATEWAY)
 
-    async def _put(self, verified: VerifiedCard, expected_sequence: int) -> None:
+    async def _put(self, verified: VerifiedCard, expected_sequence: int, actor: str) -> None:
+        now_ms = self._clock.now_ms()
         stored = await self._store.write(
             PutCard(
                 partner=verified.card.partner,
@@ -271,7 +274,15 @@ class PartnerDirectory:
                 digest=verified.digest,
                 sequence=verified.card.sequence,
                 expected_sequence=expected_sequence,
-                now_ms=self._clock.now_ms(),
+                now_ms=now_ms,
+                log=step(
+                    LogEventType.CARD_CHANGED if expected_sequence else LogEventType.CARD_ADDED,
+                    now_ms,
+                    actor=actor,
+                    partner=verified.card.partner.code,
+                    digest=verified.digest,
+                    detail=f"card {verified.card.sequence}",
+                ),
             )
         )
         await self.load()
@@ -285,7 +296,9 @@ class PartnerDirectory:
             PartnerUnknown: No card of it was added.
         """
         self.known(partner)
-        await self._store.write(FreezePartner(partner=partner, frozen=frozen))
+        kind = LogEventType.PARTNER_FROZEN if frozen else LogEventType.PARTNER_THAWED
+        log = step(kind, self._clock.now_ms(), actor=OPERATOR, partner=partner.code)
+        await self._store.write(FreezePartner(partner=partner, frozen=frozen, log=log))
         await self.load()
         return self.known(partner)
 

@@ -6,6 +6,7 @@ from gateway.clock import Clock
 from gateway.crypto.receipts import sign_receipts
 from gateway.errors import EnvelopeExpired
 from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.steps import new_salts
 from gateway.model.envelope import Outcome, Receipt
 from gateway.ports import BuryEnvelopes, Codec, ExpiringEnvelopes, FreeHeld, Store, StoredReceipt
 
@@ -40,11 +41,12 @@ class ExpiryService:
                 time_ms=now_ms,
                 reason=EnvelopeExpired.reason,
                 log_position=0,
+                log_leaf=b"",
             )
             for row in rows
         ]
         _, proofs = sign_receipts(receipts, issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
-        stored = (StoredReceipt(receipt=receipt, proof=proof) for receipt, proof in zip(receipts, proofs, strict=True))
+        stored = (StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()) for receipt, proof in zip(receipts, proofs, strict=True))
         return await self._store.write(
             BuryEnvelopes(
                 rows=tuple((row.partner, row.message_id, item) for row, item in zip(rows, stored, strict=True)),

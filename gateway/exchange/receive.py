@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.clock import Clock
-from gateway.crypto.at_rest import new_message_key, seal_content, wrap_message_key
+from gateway.crypto.at_rest import seal_content
 from gateway.crypto.envelope import OpenedEnvelope
 from gateway.crypto.keys import VerifyKey
 from gateway.crypto.receipts import sign_receipts, verify_receipts
@@ -27,9 +27,10 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.sealed_rows import key_context
+from gateway.exchange.steps import described, new_salts, partner_principal, step
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, Urgency
@@ -38,6 +39,7 @@ from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
 from gateway.policy.decision import Allow, Decision
 from gateway.ports import (
+    AppendLog,
     Codec,
     CommitReceipts,
     CommitReceived,
@@ -45,12 +47,15 @@ from gateway.ports import (
     EncapsulationRow,
     FrameAnswer,
     KnownMessages,
+    LogEntry,
     OutgoingFrame,
     ReceivedMessage,
     ReceptionStatus,
     Store,
     StoredReceipt,
 )
+from gateway.translog.entry import LogEventType
+from gateway.translog.merkle import leaf_hash
 
 HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
 """How long a message waits for its missing predecessor before it is shown with a gap. A flash message hardly waits."""
@@ -64,6 +69,10 @@ EFFORT_PER_S: Final = 400
 EFFORT_BURST: Final = 2000
 """Signatures to verify and encapsulations to open for one partner, some 0.2 ms each: a tenth of a processor for ever,
 or 0.4 s at once. Honest batches share both."""
+
+REFUSALS_PER_S: Final = 5
+REFUSALS_BURST: Final = 1000
+"""Refused envelopes of one partner that are recorded one by one: 200 MB a day at most. Each still gets its receipt."""
 
 
 class Policy(Protocol):
@@ -103,10 +112,12 @@ class ReceiveService:
         codec: Codec,
         clock: Clock,
         keys: KeyHolder,
+        pool: KeyPool,
         quota: Quota,
         pause: Callable[[], Awaitable[None]],
     ) -> None:
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
+        self._refusals = Quota(per_second=REFUSALS_PER_S, burst=REFUSALS_BURST)
         self._pause = pause
         self._directory = directory
         self._policy = policy
@@ -114,6 +125,7 @@ class ReceiveService:
         self._codec = codec
         self._clock = clock
         self._keys = keys
+        self._pool = pool
         self._quota = quota
 
     async def take_in(self, partner: PartnerId, frame: OutgoingFrame) -> FrameAnswer:
@@ -169,7 +181,7 @@ class ReceiveService:
                 if receipt.outcome is Outcome.EXPIRED:
                     # Whether our time was over, we state ourselves: nobody else ends our trying with that word.
                     raise EnvelopeRejected("receipt outcome")
-                stored.append(StoredReceipt(receipt=receipt, proof=proof))
+                stored.append(StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()))
         await self._store.write(
             CommitReceipts(partner=partner, epoch=None, receipts=tuple(stored), now_ms=now_ms),
         )
@@ -281,15 +293,27 @@ class ReceiveService:
         if not stated:
             return None, True
         stated.sort(key=lambda entry: entry[0])
+        steps = self._steps(partner, judged, now_ms)
         receipts = [
-            Receipt(envelope_digest=digest, outcome=outcome, time_ms=now_ms, reason=reason, log_position=0)
-            for _, digest, outcome, reason in stated
+            Receipt(
+                envelope_digest=digest,
+                outcome=outcome,
+                time_ms=now_ms,
+                reason=reason,
+                log_position=0,
+                # The sender can hold us to it: what we state, we have put in our log.
+                log_leaf=leaf_hash(steps[index].leaf) if index in steps else b"",
+            )
+            for index, digest, outcome, reason in stated
         ]
         keys = self._keys.current
         batch, proofs = sign_receipts(receipts, issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
         if judged.accepted:
             proof_of = {index: proof for (index, *_), proof in zip(stated, proofs, strict=True)}
-            rows = tuple(self._row(item, body, proof_of[index], now_ms) for index, item, body in judged.accepted)
+            rows = tuple(
+                self._row(item, body, proof_of[index], steps.pop(index), now_ms)
+                for index, item, body in judged.accepted
+            )
             encapsulations = {
                 item.record.encapsulation_digest: item.envelope.encapsulation for _, item, _ in judged.accepted
             }
@@ -301,29 +325,64 @@ class ReceiveService:
                         EncapsulationRow(digest=d, encapsulation=e) for d, e in encapsulations.items()
                     ),
                     now_ms=now_ms,
+                    others=tuple(steps.values()),
                 )
             )
             if ReceptionStatus.RACED in statuses:
                 return None, False
+        elif steps:
+            await self._store.write(AppendLog(tuple(steps.values())))
         return batch, True
 
-    def _row(self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, now_ms: int) -> ReceivedMessage:
+    def _steps(self, partner: PartnerId, judged: _Judged, now_ms: int) -> dict[int, LogEntry]:
+        """Return the steps for the exchange log by index in the frame."""
+        actor = partner_principal(partner)
+        steps: dict[int, LogEntry] = {}
+        known = [(index, item, body.authority.name) for index, item, body in judged.accepted]
+        known += [(index, item, "") for index, item in judged.pings]
+        for index, item, authority in known:
+            header = item.header
+            steps[index] = step(
+                LogEventType.MESSAGE_RECEIVED,
+                now_ms,
+                actor=actor,
+                partner=partner.code,
+                subject=header.message_id.raw,
+                thread=header.thread_id.raw,
+                digest=item.digest,
+                detail=f"{described(header)} for {authority}" if authority else described(header),
+            )
+        for index, digest, reason in judged.refused:
+            try:
+                # Whatever a hostile partner sends, it fills our disk no faster than this.
+                self._refusals.take(partner.code, Urgency.U3, now_ms)
+            except Busy:
+                break
+            steps[index] = step(
+                LogEventType.MESSAGE_REFUSED, now_ms, actor=actor, partner=partner.code, digest=digest, reason=reason
+            )
+        return steps
+
+    def _row(
+        self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, log: LogEntry, now_ms: int
+    ) -> ReceivedMessage:
         header = item.header
         envelope = item.envelope
-        key = new_message_key()
-        key_encryption = self._keys.current.key_encryption
+        fresh = self._pool.take()
         return ReceivedMessage(
             header=header,
             header_bytes=item.header_bytes,
             digest=item.digest,
             authority=body.authority.name,
-            content_sealed=seal_content(key, item.content_key, envelope.ciphertext, envelope.record),
+            content_sealed=seal_content(fresh.key, item.content_key, envelope.ciphertext, envelope.record),
             record_path=envelope.record_path,
             batch_path=envelope.batch_path,
             signature=envelope.signature,
             encapsulation_digest=item.record.encapsulation_digest,
             previous_digest=item.record.previous_digest,
-            wrapped_message_key=wrap_message_key(key_encryption, key, key_context(header.sender, header.message_id)),
+            key_id=fresh.key_id,
+            wrapped_message_key=fresh.wrapped,
             proof=proof,
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
+            log=log,
         )

@@ -21,6 +21,7 @@ from gateway.errors import (
     RequestIdReused,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
@@ -111,6 +112,7 @@ class SubmitService:
         codec: Codec,
         clock: Clock,
         keys: KeyHolder,
+        pool: KeyPool,
         quota: Quota,
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
@@ -121,6 +123,7 @@ class SubmitService:
         self._codec = codec
         self._clock = clock
         self._keys = keys
+        self._pool = pool
         self._quota = quota
         self._ready = ready
         self._offload = offload
@@ -193,7 +196,7 @@ class SubmitService:
             )
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
-        rows, ready = rows_of(batch, [job.submission for job in jobs], keys.key_encryption)
+        rows, ready = rows_of(batch, [job.submission for job in jobs], self._pool)
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
         for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import ports
-from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, views
+from gateway.store import events, leases, log, log_reading, partners, receipts, receiving, sending, submissions, views
 from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
@@ -23,6 +23,14 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.PutCard: one_by_one(partners.put_card),
     ports.FreezePartner: one_by_one(partners.freeze_partner),
     ports.NoteSuccess: one_by_one(partners.note_success),
+    ports.StoreKeys: submissions.store_keys,
+    ports.AppendLog: log.append_log,
+    ports.OpenLog: one_by_one(log.open_log),
+    ports.EraseDisclosure: one_by_one(log.erase_disclosure),
+    ports.KeepPartnerCheckpoint: one_by_one(log.keep_partner_checkpoint),
+    # After everything that enqueues, so that what shares the commit is in the tree with it.
+    ports.IntegrateLog: one_by_one(log.integrate_log),
+    ports.CommitCheckpoint: one_by_one(log.commit_checkpoint),
 }
 """In the order in which kinds are applied within a commit."""
 
@@ -41,6 +49,15 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.CountMessages: views.count_messages,
     ports.FindRequest: submissions.find_request,
     ports.Partners: partners.partners,
+    ports.ReadLogHead: log_reading.read_log_head,
+    ports.ProveInclusion: log_reading.prove_inclusion,
+    ports.ProveConsistency: log_reading.prove_consistency,
+    ports.RootAt: log_reading.root_at,
+    ports.ReadTile: log_reading.read_tile,
+    ports.ReadLog: log_reading.read_log,
+    ports.SearchLog: log_reading.search_log,
+    ports.Checkpoints: log_reading.checkpoints,
+    ports.PartnerCheckpoints: log_reading.partner_checkpoints,
 }
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import and_, bindparam, delete, select, update
 from gateway.ids import PartnerId
 from gateway.model.partner import CardSignature, KeyPurpose, SignedCard
 from gateway.ports import FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard
+from gateway.store.log import add_log
 from gateway.store.statement import Insert, Statement
 from gateway.store.tables import card, card_signature, partner
 from gateway.store.transaction import Session, Transaction
@@ -67,6 +68,7 @@ def put_card(tx: Transaction, operation: PutCard) -> bool:
             for place, item in enumerate(operation.card.signatures)
         ],
     )
+    add_log(tx, [operation.log])
     tx.touch("cards")
     return True
 
@@ -75,6 +77,7 @@ def freeze_partner(tx: Transaction, operation: FreezePartner) -> bool:
     """Freeze or thaw."""
     if not tx.run(FREEZE, of_partner=operation.partner.code, new_frozen=int(operation.frozen)):
         return False
+    add_log(tx, [operation.log])
     tx.touch("cards")
     tx.touch_outbox(operation.partner.code)
     return True

@@ -19,6 +19,7 @@ from gateway.ports import (
     WaitingEnvelopes,
 )
 from gateway.store.leases import check_epoch
+from gateway.store.log import add_log
 from gateway.store.rows import check_row, checksum, digest_head, pack_path, unpack_path
 from gateway.store.statement import Insert, Statement, constant
 from gateway.store.submissions import ADD_ENCAPSULATIONS
@@ -35,7 +36,7 @@ from gateway.store.tables import (
 )
 from gateway.store.transaction import Session, Transaction
 
-_KEY = and_(message_key.c.message_id == sent.c.message_id, message_key.c.sender == sent.c.sender)
+_KEY = message_key.c.key_id == sent.c.key_id
 
 _IS_DELIVERY = and_(
     outbox.c.id >= sent.c.id * constant(RECIPIENTS),
@@ -83,6 +84,7 @@ NEXT_WAITING: Final = Statement(
         func.coalesce(resealed.c.signature, sent.c.signature),
         func.coalesce(resealed.c.header, sent.c.header),
         func.coalesce(resealed.c.content_sealed, sent.c.content_sealed),
+        sent.c.key_id,
         message_key.c.wrapped,
         encapsulation.c.encapsulation,
     )
@@ -112,7 +114,7 @@ def waiting_envelopes(session: Session, query: WaitingEnvelopes) -> tuple[Waitin
     ):
         sequence, message_id, first_envelope, second_envelope, urgency, expire_ms = row[:6]
         record_check, digest, encapsulation_digest, previous, record_path, record = row[6:12]
-        envelope_check, batch_path, signature, header, content, key, secret = row[12:]
+        envelope_check, batch_path, signature, header, content, key_id, key, secret = row[12:]
         if key is None or secret is None:
             raise StoreCorrupt("a waiting message has lost its key; the key store and the store are not of one time")
         check_row("record", record_check, digest, encapsulation_digest, previous, record_path, record)
@@ -127,6 +129,7 @@ def waiting_envelopes(session: Session, query: WaitingEnvelopes) -> tuple[Waitin
                 digest=digest,
                 header=header,
                 content_sealed=content,
+                key_id=key_id,
                 wrapped_message_key=key,
                 record_sealed=record,
                 record_path=unpack_path(record_path),
@@ -191,7 +194,7 @@ def queue_summaries(session: Session, _: QueueSummaries) -> tuple[QueueSummary, 
     return tuple(summaries)
 
 
-_SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, message_key.c.wrapped)
+_SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, sent.c.key_id, message_key.c.wrapped)
 SECRETS_OF_FIRST: Final = Statement(
     select(sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature, sent.c.header, sent.c.content_sealed)
     .add_columns(*_SECRET_COLUMNS)
@@ -223,7 +226,7 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
     row = session.row(SECRETS_OF_FIRST, **values) or session.row(SECRETS_OF_RESEALED, **values)
     if row is None:
         return None
-    check, digest, batch_path, signature, header, content, thread_id, previous, key = row
+    check, digest, batch_path, signature, header, content, thread_id, previous, key_id, key = row
     if key == b"":
         return None
     if key is None:
@@ -232,6 +235,7 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
     return MessageSecrets(
         header=header,
         content_sealed=content,
+        key_id=key_id,
         wrapped_message_key=key,
         thread_id=ThreadId(thread_id),
         previous_digest=previous,
@@ -313,5 +317,6 @@ def replace_envelope(tx: Transaction, operation: ReplaceEnvelope) -> bool:
         new_record=row.record_sealed,
     )
     tx.run(MOVE_HEAD, of_thread=thread_id, to_partner=partner, old_digest=old_digest, new_digest=operation.digest)
+    add_log(tx, [operation.log])
     tx.touch_outbox(partner)
     return True

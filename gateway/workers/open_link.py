@@ -305,7 +305,7 @@ class OpenLink:
                 for row in rows:
                     after = row.sequence
                     if not self._backlog.holds(row.digest):
-                        self._backlog.load(ready_from_row(row, keys.partner, parts.partner, keys.key_encryption))
+                        self._backlog.load(ready_from_row(row, parts.partner, keys.key_encryption))
                 if not rows:
                     break
                 if self._backlog.full_for(urgency):

@@ -19,7 +19,7 @@ from gateway.ports import (
     Partners,
     PutCard,
 )
-from tests.contract.samples import CN, LA, NOW, TH, Maker, blob, receipt, receipts, receive, submit
+from tests.contract.samples import CN, LA, NOW, TH, Maker, blob, log_entry, receipt, receipts, receive, submit
 
 
 async def events(store, after=0, rows=1000):
@@ -214,6 +214,7 @@ def card(partner, sequence, expected, label=None):
         sequence=sequence,
         expected_sequence=expected,
         now_ms=NOW,
+        log=log_entry(),
     )
 
 
@@ -252,12 +253,12 @@ async def test_racing_cards_have_one_winner(engine):
 async def test_partners_are_frozen_thawed_and_heard_from(store):
     await store.write(card(TH, 1, 0))
     await store.write(card(LA, 1, 0))
-    assert await store.write(FreezePartner(partner=CN, frozen=True)) is False
-    assert await store.write(FreezePartner(partner=TH, frozen=True)) is True
+    assert await store.write(FreezePartner(partner=CN, frozen=True, log=log_entry())) is False
+    assert await store.write(FreezePartner(partner=TH, frozen=True, log=log_entry())) is True
     await store.write(NoteSuccess(partner=LA, now_ms=NOW + 1))
     await store.write(NoteSuccess(partner=CN, now_ms=NOW + 1))
     rows = await store.read(Partners())
     assert [(row.partner, row.frozen, row.last_success_ms) for row in rows] == [(LA, False, NOW + 1), (TH, True, None)]
     await store.write(card(TH, 2, 1))
-    await store.write(FreezePartner(partner=TH, frozen=False))
+    await store.write(FreezePartner(partner=TH, frozen=False, log=log_entry()))
     assert [row.frozen for row in await store.read(Partners())] == [False, False]

@@ -29,7 +29,7 @@ from gateway.ports import (
     ThreadHeads,
     WaitingEnvelopes,
 )
-from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, receipt, receipts, submit
+from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, log_entry, receipt, receipts, submit
 
 NEW, REPEATED, REUSED, HEAD_MOVED = SubmissionStatus
 
@@ -375,6 +375,7 @@ def replacement(old, epoch, *, envelope_id=None):
             previous_digest=old.outbox[0].previous_digest,
         ),
         encapsulation=secret,
+        log=log_entry(),
     )
 
 
@@ -491,14 +492,14 @@ async def test_secrets_of_a_sent_envelope_are_found_for_its_recipients_only(stor
 async def test_erased_message_is_never_sent_nor_sealed_again(store, make):
     message, other = make.sealed(TH), make.sealed(TH)
     await store.write(submit(message, other))
-    erase = EraseMessage(sender=CN, message_id=message.message_id)
+    erase = EraseMessage(sender=CN, message_id=message.message_id, log=log_entry())
     assert await store.write(erase) is True
     assert await store.write(erase) is True
     assert ids(await waiting(store)) == ids([other])
     assert await store.read(SentSecrets(envelope_id=message.envelope_id, partner=TH)) is None
     found = await store.read(FindMessage(sender=CN, message_id=message.message_id))
     assert (found.content_sealed, found.wrapped_message_key, found.digest) == (None, None, message.digest)
-    assert await store.write(EraseMessage(sender=CN, message_id=MessageId(uuid7(NOW)))) is False
+    assert await store.write(EraseMessage(sender=CN, message_id=MessageId(uuid7(NOW)), log=log_entry())) is False
 
 
 async def test_page_full_of_erased_messages_does_not_end_the_queue(store, make):
@@ -506,7 +507,7 @@ async def test_page_full_of_erased_messages_does_not_end_the_queue(store, make):
     last = make.sealed(TH)
     await store.write(submit(*erased, last))
     for message in erased:
-        await store.write(EraseMessage(sender=CN, message_id=message.message_id))
+        await store.write(EraseMessage(sender=CN, message_id=message.message_id, log=log_entry()))
     assert ids(await waiting(store, rows=2)) == ids([last])
     assert ids(await waiting(store, size=1)) == ids([last])
 

@@ -1,0 +1,1 @@
+"""The exchange log as mathematics and text."""
