@@ -5,7 +5,6 @@ Whatever ends the link, what was not settled is still in the database and is sen
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -154,11 +153,12 @@ class OpenLink:
             await self._ended
         finally:
             lived.cancel()
-            for task in (*tasks, *self._settling):
+            ending = {*tasks, *self._settling}
+            for task in ending:
                 task.cancel()
-            for task in (*tasks, *self._settling):
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+            # Not by awaiting each with its cancellation suppressed: when the gateway stops while a link is already
+            # ending, ours would be suppressed too, and the worker would go on for ever.
+            await asyncio.wait(ending)
 
     def _prove(self) -> None:
         proved, self._proved = self._proved, None
@@ -172,10 +172,11 @@ class OpenLink:
 
     def _one_ended(self, task: asyncio.Task[None]) -> None:
         """The first task to fail ends the link with its error."""
-        if task.cancelled() or self._ended.done():
+        if task.cancelled():
             return
+        # Looked at in any case: an error that nobody looked at is reported as a bug.
         error = task.exception()
-        if error is not None:
+        if error is not None and not self._ended.done():
             self._ended.set_exception(error)
 
     async def _keep(self) -> None:
