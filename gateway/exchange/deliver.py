@@ -16,7 +16,7 @@ from gateway.errors import EnvelopeRejected, KeyRetired
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
-from gateway.ids import PartnerId
+from gateway.ids import EnvelopeId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome
 from gateway.model.header import Urgency
 from gateway.model.partner import KeyPurpose
@@ -30,6 +30,7 @@ from gateway.ports import (
     SentSecrets,
     Store,
     StoredReceipt,
+    WaitingFollower,
 )
 
 FRAME_ROWS: Final = 128
@@ -232,6 +233,18 @@ class Backlog:
             self._count(-item.envelope.size_bytes)
         return item
 
+    def drop(self, digest: bytes) -> None:
+        """Leave what is in memory to the database, where another envelope has taken its place."""
+        for urgency, queue in self._ready.items():
+            for item in queue:
+                if item.digest == digest:
+                    queue.remove(item)
+                    self._held.discard(digest)
+                    self._rows -= 1
+                    self._count(-item.envelope.size_bytes)
+                    self.fall_behind(urgency)
+                    return
+
     def forget(self) -> None:
         """The link is gone: nothing is in flight, and the database is read again."""
         for queue in self._ready.values():
@@ -325,7 +338,7 @@ class Courier:
             backlog.land(item.digest)
             backlog.fall_behind(item.urgency)
             if deferral.reason == KeyRetired.reason and self._has_newer_key(partner, item):
-                await self.seal_again(partner, epoch, item)
+                await self.seal_again(partner, epoch, backlog, item)
             else:
                 reason = deferral.reason
         return reason
@@ -335,11 +348,37 @@ class Courier:
         used = self._codec.decode_record(item.envelope.record).seal_key_id
         return self._directory.seal_key(partner, self._clock.now_ms()).id != used
 
-    async def seal_again(self, partner: PartnerId, epoch: int, item: ReadyEnvelope) -> None:
-        """Seal a waiting message for the partner's present key, under a new envelope id."""
-        secrets = await self._store.read(SentSecrets(envelope_id=item.envelope_id, partner=partner))
+    async def seal_again(self, partner: PartnerId, epoch: int, backlog: Backlog, item: ReadyEnvelope) -> None:
+        """Seal a waiting message for the partner's present key, under a new envelope id, and what follows it too.
+
+        Each waiting message of the thread names the digest of the one before it. Left as they were, the followers
+        would name an envelope that the partner never takes, and it would show a gap where nothing is missing.
+        """
+        old, sealed = item.digest, await self._replace(partner, epoch, item.envelope_id, None)
+        while sealed is not None:
+            thread_id, new = sealed
+            follower = await self._store.read(
+                WaitingFollower(partner=partner, thread_id=thread_id, previous_digest=old)
+            )
+            if follower is None:
+                return
+            sealed_after = await self._replace(partner, epoch, follower.envelope_id, new)
+            if sealed_after is not None:
+                backlog.drop(follower.digest)
+                old, sealed = follower.digest, sealed_after
+            # Else another answer was settled in between and has sealed it again, or it arrived: look once more.
+
+    async def _replace(
+        self, partner: PartnerId, epoch: int, envelope_id: EnvelopeId, previous_digest: bytes | None
+    ) -> tuple[ThreadId, bytes] | None:
+        """Seal one waiting message again; its thread and new digest, or None when the envelope waits no longer.
+
+        Args:
+            previous_digest: What it follows from now on; None keeps what it followed.
+        """
+        secrets = await self._store.read(SentSecrets(envelope_id=envelope_id, partner=partner))
         if secrets is None:
-            return
+            return None
         now_ms = self._clock.now_ms()
         keys = self._keys.current
         header = self._codec.decode_header(secrets.header)
@@ -360,7 +399,7 @@ class Courier:
             expire_ms=header.expire_ms,
             body_bytes=body_bytes,
             salt=salt,
-            recipients=((partner, secrets.previous_digest),),
+            recipients=((partner, secrets.previous_digest if previous_digest is None else previous_digest),),
         )
         batch = seal_batch(
             [sealing],
@@ -372,12 +411,12 @@ class Courier:
         )
         sealed = batch.envelopes[0]
         record = sealed.records[0]
-        await self._store.write(
+        replaced = await self._store.write(
             ReplaceEnvelope(
                 partner=partner,
                 epoch=epoch,
                 message_id=header.message_id,
-                old_envelope_id=item.envelope_id,
+                old_envelope_id=envelope_id,
                 envelope_id=sealed.header.envelope_id,
                 digest=sealed.digest,
                 header=sealed.header_bytes,
@@ -396,3 +435,4 @@ class Courier:
                 ),
             )
         )
+        return (header.thread_id, sealed.digest) if replaced else None

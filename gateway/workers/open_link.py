@@ -273,7 +273,7 @@ class OpenLink:
         for item in refused:
             self._backlog.land(item.digest)
             self._backlog.fall_behind(item.urgency)
-            await parts.courier.seal_again(parts.partner, self._epoch, item)
+            await parts.courier.seal_again(parts.partner, self._epoch, self._backlog, item)
         self._signal.wake()
         return tuple(item for item in envelopes if item not in refused)
 
