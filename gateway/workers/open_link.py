@@ -14,7 +14,8 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
-from gateway.exchange.deliver import Backlog, Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
@@ -274,7 +275,7 @@ class OpenLink:
         for item in refused:
             self._backlog.land(item.digest)
             self._backlog.fall_behind(item.urgency)
-            await parts.courier.seal_again(parts.partner, self._epoch, item)
+            await parts.courier.seal_again(parts.partner, self._epoch, self._backlog, item)
         self._signal.wake()
         return tuple(item for item in envelopes if item not in refused)
 
