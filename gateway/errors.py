@@ -323,8 +323,15 @@ class SchemaTooNew(Broken):
     advice = "Run the newer version; this one would damage the data."
 
 
+class LogProofInvalid(Rejected):
+    """A proof, note, checkpoint or tile of an exchange log does not hold, or is not one."""
+
+    reason = "LOG_PROOF_INVALID"
+    advice = "Do not rely on it. Ask whose log it is for a new proof, and keep this one."
+
+
 class LogRolledBack(Broken):
-    """Our exchange log is not the one that was signed before: an older copy was restored, or two gateways run as one."""
+    """Our exchange log is not the one signed before: an older copy was restored, or two gateways run as one."""
 
     # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
     reason = "LOG_ROLLED_BACK"

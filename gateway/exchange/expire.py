@@ -46,7 +46,10 @@ class ExpiryService:
             for row in rows
         ]
         _, proofs = sign_receipts(receipts, issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
-        stored = (StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()) for receipt, proof in zip(receipts, proofs, strict=True))
+        stored = (
+            StoredReceipt(receipt=receipt, proof=proof, salts=new_salts())
+            for receipt, proof in zip(receipts, proofs, strict=True)
+        )
         return await self._store.write(
             BuryEnvelopes(
                 rows=tuple((row.partner, row.message_id, item) for row, item in zip(rows, stored, strict=True)),

@@ -5,27 +5,4 @@ copy, or run twice, would break it. Two memories tell: the mark in the key store
 back with it, and the partners, who keep the newest checkpoint that they saw of ours. Either stops the signing.
 """
 
-import asyncio
-from dataclasses import dataclass
 
-from gateway.clock import Clock
-from gateway.crypto.mldsa import CosignKey
-from gateway.crypto.keys import SignKey
-from gateway.errors import LogForked, LogRolledBack
-from gateway.exchange.own_keys import KeyHolder
-from gateway.exchange.steps import step
-from gateway.ids import PartnerId
-from gateway.ports import (
-    Checkpoint,
-    CommitCheckpoint,
-    KeepPartnerCheckpoint,
-    LogHead,
-    OpenLog,
-    ProveConsistency,
-    ReadLogHead,
-    RootAt,
-    Seen,
-    Store,
-)
-from gateway.translog import checkpoint as notes
-from gateway.translog import merkle

@@ -6,7 +6,6 @@ its key. When the pool is empty the key travels with its message, and is committ
 A key for which no message ever comes, because the process ended, opens nothing and harms nothing.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 An entry is enqueued in the transaction of the step that it records, so that neither is without the other. With one
 writer it has its position at once; with many it waits, and whoever integrates gives positions. One integrator at a
 time hashes what is enqueued into the tree: the state row is locked, so that two can only follow each other.
-Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log" (the tree grew or a checkpoint is there).
+Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log" (the tree or its checkpoints grew).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,9 @@ ADD_DISCLOSURES: Final = Insert(log_disclosure)
 ADD_WAITING: Final = Insert(log_waiting)
 PUT_TILES: Final = Insert(log_tile, key=("id",), replace=("hashes",))
 LOCK_STATE: Final = Statement(
-    select(log_state.c.origin, log_state.c.size, log_state.c.root).where(log_state.c.id == constant(1)).with_for_update()
+    select(log_state.c.origin, log_state.c.size, log_state.c.root)
+    .where(log_state.c.id == constant(1))
+    .with_for_update()
 )
 SET_ORIGIN: Final = Statement(
     update(log_state).where(log_state.c.id == constant(1)).values(origin=bindparam("new_origin"))
@@ -67,9 +69,7 @@ DROP_WAITING: Final = Lookup(lambda keys: delete(log_waiting).where(log_waiting.
 SOME_TILES: Final = Lookup(
     lambda keys: select(log_tile.c.id, log_tile.c.hashes).where(log_tile.c.id.in_(keys)), log_tile.c.id
 )
-LAST_CHECKPOINT: Final = Statement(
-    select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1))
-)
+LAST_CHECKPOINT: Final = Statement(select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1)))
 ADD_CHECKPOINT: Final = Insert(log_checkpoint)
 PUT_MARK: Final = Insert(log_mark, key=("id",), replace=("size", "root"))
 SEEN_OF: Final = Statement(
@@ -159,7 +159,7 @@ def read_tiles(session: Session, wanted: Iterable[tuple[int, int]]) -> Mapping[t
 
 def integrate_log(tx: Transaction, operation: IntegrateLog) -> int:
     """Hash enqueued entries into the tree."""
-    _, size, root = _state(tx)
+    _, size, _ = _state(tx)
     leaves = _take_leaves(tx, size, operation.max_entries)
     if not leaves:
         return 0

@@ -35,7 +35,7 @@ from gateway.store.tables import (
     partner_checkpoint,
 )
 from gateway.store.transaction import Row, Session
-from gateway.translog import merkle, tiles
+from gateway.translog import merkle
 from gateway.translog.entry import LogEvent, LogEventType
 
 STATE: Final = Statement(
@@ -73,9 +73,7 @@ CHECKPOINTS: Final = Statement(
     .order_by(log_checkpoint.c.size)
     .limit(bindparam("max_rows", type_=Integer))
 )
-SEEN: Final = Statement(
-    select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size)
-)
+SEEN: Final = Statement(select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size))
 
 
 def _head_row(session: Session) -> tuple[str, int, bytes, int]:

@@ -26,9 +26,7 @@ TAKE: Final = {
 }
 PUT_KEYS: Final = Insert(message_key)
 ERASE_KEY: Final = Statement(
-    update(message_key)
-    .where(message_key.c.key_id == bindparam("of_key"))
-    .values(wrapped=bindparam("no_key"))
+    update(message_key).where(message_key.c.key_id == bindparam("of_key")).values(wrapped=bindparam("no_key"))
 )
 NOTIFY: Final = Statement(select(func.pg_notify(CHANNEL, bindparam("topics", type_=String))))
 

@@ -41,9 +41,7 @@ def _highest(connection: sqlite3.Connection, table: str, column: str, where: str
 PUT_KEYS: Final = Insert(message_key, skip_known=True)
 """A key that is there already came with a group whose second commit failed: it is the same."""
 ERASE_KEY: Final = Statement(
-    update(message_key)
-    .where(message_key.c.key_id == bindparam("of_key"))
-    .values(wrapped=bindparam("no_key"))
+    update(message_key).where(message_key.c.key_id == bindparam("of_key")).values(wrapped=bindparam("no_key"))
 )
 
 
@@ -54,9 +52,7 @@ class KeyStore:
         self._connection = connection
         self._cursor = connection.cursor()
 
-    def write(
-        self, rows: Sequence[KeyRow], erased: Sequence[bytes], mark: tuple[int, bytes] | None
-    ) -> None:
+    def write(self, rows: Sequence[KeyRow], erased: Sequence[bytes], mark: tuple[int, bytes] | None) -> None:
         """Put and erase keys and set the mark of the exchange log, durably; raise with nothing written."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")

@@ -123,14 +123,14 @@ def find_message(session: Session, query: FindMessage) -> StoredMessage | None:
             return None
         check, digest, record_path, batch_path, signature, header, content, key_id, key = row[12:]
         check_row("message", check, digest, record_path, batch_path, signature, header, content)
-        return _stored(_message_row(row, sent=False), header, digest, content, key_id, key)
+        return _stored(_message_row(row, sent=False), header, digest, content, (key_id, key))
     row = session.row(FIND_SENT, **values)
     if row is None:
         return None
     number, check, digest, batch_path, signature, header, content, key_id, key = row[11:]
     check_row("message", check, digest, batch_path, signature, header, content)
     deliveries = _deliveries(session, number)
-    return _stored(_message_row(row, sent=True), header, digest, content, key_id, key, deliveries=deliveries)
+    return _stored(_message_row(row, sent=True), header, digest, content, (key_id, key), deliveries=deliveries)
 
 
 def _stored(
@@ -138,11 +138,11 @@ def _stored(
     header: bytes,
     digest: bytes,
     content: bytes,
-    key_id: bytes,
-    key: bytes | None,
+    named_key: tuple[bytes, bytes | None],
     *,
     deliveries: tuple[Delivery, ...] = (),
 ) -> StoredMessage:
+    key_id, key = named_key
     if key is None:
         raise StoreCorrupt("a message has lost its key; the key store and the store are not of one time")
     return StoredMessage(

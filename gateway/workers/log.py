@@ -50,7 +50,7 @@ async def sign_checkpoints(keeper: LogKeeper) -> None:
             await _patiently("sign_checkpoint", keeper.sign_checkpoint)
         except LogRolledBack as error:
             # The gateway goes on: people wait for its messages. Its log makes no more claims until somebody looks.
-            log.error("log.rolled_back", reason=error.reason)
+            log.warning("log.rolled_back", reason=error.reason)
             return
         await asyncio.sleep(CHECKPOINT_S)
 
