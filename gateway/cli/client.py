@@ -26,13 +26,13 @@ def register(application: typer.Typer) -> None:
         target: Annotated[str, typer.Option(help="host:port of the gateway's exchange listener.")],
         roots: Annotated[Path, typer.Option(help="PEM file of the gateway's authority.")],
         chain: Annotated[Path | None, typer.Option(help="PEM file of our certificate.")] = None,
-        key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+        key_file: Annotated[Path | None, typer.Option("--key", help="PEM file of its key.")] = None,
         timeout: Annotated[float, typer.Option(help="Seconds for each step.", min=0.1, max=60)] = 5.0,
     ) -> ExitCode:
         """Try a connection step by step and say where it stops. Exit code 2 when it does. Needs no gateway here."""
         from gateway.client import preflight
 
-        report = preflight(target, roots=roots, chain=chain, key=key, timeout_s=timeout)
+        report = preflight(target, roots=roots, chain=chain, key=key_file, timeout_s=timeout)
         call.output.record(
             {
                 "target": report.target,
