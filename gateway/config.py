@@ -12,10 +12,19 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
@@ -108,6 +117,8 @@ ModeName = Annotated[
 ]
 HostPort = Annotated[str, _checked(check_host_port)]
 SystemName = Annotated[str, _checked(check_system_name)]
+# Printable ASCII: what looks like another name is another name.
+TokenName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 
 
 class _Section(BaseModel):
@@ -121,6 +132,8 @@ class Listen(_Section):
     """For partner gateways."""
     exchange: HostPort = "127.0.0.1:7444"
     """For this state's own systems."""
+    tokens: HostPort | None = None
+    """For systems that show an access token and no certificate."""
 
 
 class Public(_Section):
@@ -135,6 +148,60 @@ class System(_Section):
 
     name: SystemName
     authorities: tuple[Authority, ...] = Field(min_length=1)
+
+
+class Principal(_Section):
+    """Whom a token of an issuer stands for here."""
+
+    name: SystemName
+    role: Literal["system", "auditor"] = "system"
+    subject: TokenName | None = None
+    """The claim sub. Subject or client_id must be stated; with both, both must agree."""
+    client_id: TokenName | None = None
+    authorities: tuple[Authority, ...] = ()
+    scopes: frozenset[Literal["concord.submit", "concord.read", "concord.audit"]]
+    """The most that a token of this principal may do; what the token itself names limits it further."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.subject is None and self.client_id is None:
+            raise PydanticCustomError("principal", "principal: subject or client_id must be stated")
+        if (self.role == "system") is not bool(self.authorities):
+            raise PydanticCustomError("principal", "principal: a system has authorities, an auditor has none")
+        return self
+
+
+class Issuer(_Section):
+    """An authorization server whose access tokens (RFC 9068) are taken on the exchange listener."""
+
+    url: TokenName
+    """The claim iss, to the letter."""
+    audience: TokenName
+    """What the claim aud must name."""
+    jwks_url: TokenName | None = None
+    """https://... where its keys are. Either this or jwks_file."""
+    jwks_file: Path | None = None
+    """Its keys in a file, for closed networks; relative to the home. Read again when it changes."""
+    ca_file: Path | None = None
+    """Roots (PEM) for jwks_url instead of the system's; relative to the home."""
+    resource: TokenName | None = None
+    """https://host:port as clients write it in the htu of DPoP proofs; the exchange listener unless stated."""
+    algorithms: frozenset[Literal["ES256", "ES384", "PS256", "RS256"]] = frozenset({"ES256", "PS256"})
+    require_certificate: bool = True
+    """False: its tokens are also taken on listen.tokens, where callers show no certificate."""
+    allow_unbound: bool = False
+    """Take tokens that anybody who has a copy can use. Off, they must be bound to a certificate or a DPoP key."""
+    max_stale_s: int = Field(default=86_400, ge=60, le=7 * 86_400)
+    """How long its last known keys count while it cannot be reached."""
+    principal: tuple[Principal, ...] = Field(min_length=1, max_length=256)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if (self.jwks_url is None) is (self.jwks_file is None):
+            raise PydanticCustomError("issuer", "issuer: state either jwks_url or jwks_file")
+        if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
+            raise PydanticCustomError("issuer", "issuer: jwks_url must begin with https://")
+        return self
 
 
 class Limits(_Section):
@@ -168,6 +235,7 @@ class Config(BaseSettings):
     partners_dir: Path = Path()
     """Profiles and agreements; those that come with Concord unless stated. After load_config absolute."""
     system: tuple[System, ...] = ()
+    issuer: tuple[Issuer, ...] = Field(default=(), max_length=16)
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
@@ -194,7 +262,9 @@ class Config(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise PydanticCustomError("system", "system: '{name}' is listed twice", {"name": name})
+        _check_issuers(self.issuer, tokens=self.listen.tokens)
         mine = [("system.authorities", a) for system in self.system for a in system.authorities]
+        mine += [("issuer.principal.authorities", a) for i in self.issuer for p in i.principal for a in p.authorities]
         if self.default_authority is not None:
             mine.append(("default_authority", self.default_authority))
         for key, authority in mine:
@@ -219,6 +289,18 @@ class Config(BaseSettings):
     def authorities_of(self, system: str) -> frozenset[AuthorityId]:
         """Return the authorities a national system speaks for; empty when it is not listed."""
         return frozenset(a for entry in self.system if entry.name == system for a in entry.authorities)
+
+
+def _check_issuers(issuers: tuple[Issuer, ...], *, tokens: str | None) -> None:
+    listed = [(issuer.url, "url") for issuer in issuers]
+    listed += [(principal.name, "principal.name") for issuer in issuers for principal in issuer.principal]
+    for value, key in listed:
+        if listed.count((value, key)) > 1:
+            raise PydanticCustomError("issuer", "issuer.{key}: '{value}' is listed twice", {"key": key, "value": value})
+    if (tokens is None) is not all(issuer.require_certificate for issuer in issuers):
+        raise PydanticCustomError(
+            "issuer", "listen.tokens: must be stated when an issuer has require_certificate = false, and only then"
+        )
 
 
 def packaged_partners_dir() -> Path:
@@ -328,6 +410,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "listen": Listen,
     "public": Public,
     "system": System,
+    "issuer": Issuer,
     "limits": Limits,
 }
 

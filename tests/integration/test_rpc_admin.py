@@ -21,7 +21,7 @@ from gateway.model.header import Urgency
 from gateway.policy.decision import Allow
 from gateway.ports import SubmissionResult, SubmissionStatus
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
-from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.convert.partner import signed_card_to_proto
 from gateway.rpc.server import Servers, admin_listener
 from gateway.rpc.status import from_status
