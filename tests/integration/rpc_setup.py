@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import grpc
 
 from gateway.clock import SystemClock
-from gateway.crypto.certificates import create_authority, issue_gateway, issue_system, pem_to_der
+from gateway.crypto.certificates import (
+    create_authority,
+    issue_gateway,
+    issue_requested,
+    issue_system,
+    new_request,
+    pem_to_der,
+)
 from gateway.errors import NotFound, PartnerFrozen, PartnerUnknown
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Submitter, Validation
@@ -16,9 +23,9 @@ from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow
 from gateway.ports import FrameAnswer, LinkIdentity, SubmissionResult, SubmissionStatus
-from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import ListenerServer, exchange_listener, federation_listener
 
 CLOCK = SystemClock()
@@ -55,6 +62,14 @@ def state(partner: PartnerId) -> State:
 
 def system_identity(of: State, name: str) -> LinkIdentity:
     key, certificate = issue_system(of.authority, of.partner, name, CLOCK.now_ms())
+    return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
+
+
+def auditor_identity(of: State, name: str) -> LinkIdentity:
+    key, request = new_request()
+    certificate = issue_requested(
+        of.authority, of.partner, role="auditor", name=name, request=request, now_ms=CLOCK.now_ms()
+    )
     return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
 
 
@@ -299,6 +314,7 @@ class Exchange:
 EARLY_WARNING = Submitter(
     principal="system/early-warning", authorities=frozenset({AuthorityId("th/early-warning"), AuthorityId("th/police")})
 )
+COURT = Submitter(principal="auditor/court", authorities=frozenset())
 HOTLINE = Submitter(principal="system/hotline", authorities=frozenset({AuthorityId("th/hotline")}))
 
 

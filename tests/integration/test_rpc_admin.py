@@ -21,8 +21,8 @@ from gateway.model.header import Urgency
 from gateway.policy.decision import Allow
 from gateway.ports import SubmissionResult, SubmissionStatus
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
-from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.convert.partner import signed_card_to_proto
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import Servers, admin_listener
 from gateway.rpc.status import from_status
 from tests.integration.rpc_setup import CLOCK, SIGNED, TH, VN, federation, new_exchange, new_federation, state

@@ -197,7 +197,7 @@ def test_a_registered_system_of_this_state_is_known(clock):
 
 
 def test_a_system_taken_off_the_list_is_refused_though_its_chain_was_judged(clock):
-    registered = {"system/early-warning"}
+    registered = Registered(["system/early-warning"])
     authenticator = systems(clock, registered)
     _, leaf = issue_system(AUTHORITY, VN, "early-warning", NOW)
     authenticator.identify(shown(leaf))

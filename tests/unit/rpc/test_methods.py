@@ -3,7 +3,6 @@ import pytest
 from gateway.rpc import methods
 from gateway.rpc.admin_servicer import AdminServicer
 from gateway.rpc.callers import SocketAuthenticator
-from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.guard import Guard, handler_name
@@ -21,6 +20,7 @@ from gateway.rpc.methods import (
     services_on,
     verdict,
 )
+from gateway.rpc.rejected import RejectedCallers
 
 SERVICERS = {
     "ExchangeService": ExchangeServicer,
