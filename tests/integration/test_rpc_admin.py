@@ -119,6 +119,16 @@ class MemoryBackend:
             raise NotFound("no such message")
         return stored(TH, 1)[0]
 
+    @property
+    def systems(self):
+        return self
+
+    def list(self):
+        return ()
+
+    async def rejected_callers(self):
+        return ()
+
     async def test_partner(self, partner):
         return (TestStep(name="tls", passed=False, detail=partner.code, advice="compare cards"),)
 

@@ -231,12 +231,24 @@ def test_the_operator_is_who_comes_through_the_socket():
 def test_the_list_of_rejected_callers_is_bounded_and_keeps_the_newest(clock):
     rejected = RejectedCallers(clock)
     for number in range(REJECTED_KEPT + 10):
-        rejected.add(shown(address=f"a{number}"), CallerUnknown(), Listener.FEDERATION)
+        rejected.add(Presented(f"a{number}", b"", ()), CallerUnknown(), Listener.FEDERATION)
     kept = rejected.latest()
     assert len(kept) == REJECTED_KEPT
     assert (kept[0].address, kept[-1].address) == ("a10", f"a{REJECTED_KEPT + 9}")
     assert kept[-1].time_ms == NOW
     assert kept[-1].reason == "CALLER_UNKNOWN"
+
+
+def test_a_caller_that_comes_again_is_listed_once_with_how_often(clock):
+    rejected = RejectedCallers(clock)
+    for port in range(5):
+        rejected.add(shown(address=f"ipv4:10.0.0.1:{port}"), CallerUnknown("no"), Listener.FEDERATION)
+        clock.ms += 1000
+    (kept,) = rejected.latest()
+    assert (kept.count, kept.first_ms, kept.time_ms) == (5, NOW, NOW + 4000)
+    assert (kept.address, kept.claimed_id, kept.detail) == ("ipv4:10.0.0.1:4", "spiffe://vn/gateway", "no")
+    rejected.add(shown(), CallerUnknown("no"), Listener.EXCHANGE)
+    assert len(rejected.latest()) == 2
 
 
 def test_a_rejected_certificate_that_cannot_be_read_has_no_fingerprint(clock):
