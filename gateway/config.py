@@ -10,27 +10,25 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.errors import ConfigInvalid, FieldInvalid
-from gateway.ids import AuthorityId, PartnerId
+from gateway.config_values import Authority, HostPort, ModeName, Partner, Section, SystemName
+from gateway.errors import ConfigInvalid
+from gateway.ids import AuthorityId
+from gateway.issuers import Issuer, check_issuers
 from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
@@ -40,92 +38,10 @@ MAX_CONFIG_BYTES: Final = 256 * 1024
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
 """Variables with our prefix that other parts read."""
 
-_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})):(\d{1,5})\Z", re.ASCII)
-_SYSTEM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _WILDCARDS = ("0.0.0.0:", "[::]:")
 
-T = TypeVar("T")
 
-
-def _parsed(parse: Callable[[str], T], kind: type[T]) -> Callable[[Any], T]:
-    def validate(value: Any) -> T:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return parse(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return validate
-
-
-def parse_mode(text: str) -> Mode:
-    """Return the mode named actual, exercise or test.
-
-    Raises:
-        FieldInvalid: Any other word.
-    """
-    try:
-        return {"actual": Mode.ACTUAL, "exercise": Mode.EXERCISE, "test": Mode.TEST}[text]
-    except KeyError:
-        raise FieldInvalid("mode", "must be actual, exercise or test") from None
-
-
-def check_host_port(value: str, field: str = "endpoint") -> str:
-    """Return the text if it is host:port, with an IPv6 address in brackets.
-
-    Raises:
-        FieldInvalid: It is not.
-    """
-    match = _HOST_PORT.match(value)
-    if match is None or int(match[1]) > 65_535:
-        raise FieldInvalid(field, "must be host:port, as in gateway.example:7443 or [::1]:7443")
-    return value
-
-
-def check_system_name(value: str) -> str:
-    """Return the text if it may name a national system.
-
-    Raises:
-        FieldInvalid: It may not.
-    """
-    if not _SYSTEM_NAME.match(value):
-        raise FieldInvalid("system.name", "must be lower-case letters, digits and hyphens, as in early-warning")
-    return value
-
-
-def _checked(check: Callable[[str], str]) -> BeforeValidator:
-    def validate(value: Any) -> str:
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return check(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return BeforeValidator(validate)
-
-
-# NoDecode: a variable holds the id itself, not JSON.
-_AsText = PlainSerializer(str, return_type=str)
-Partner = Annotated[PartnerId, NoDecode, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
-Authority = Annotated[AuthorityId, NoDecode, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
-ModeName = Annotated[
-    Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
-]
-HostPort = Annotated[str, _checked(check_host_port)]
-SystemName = Annotated[str, _checked(check_system_name)]
-# Printable ASCII: what looks like another name is another name.
-TokenName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Listen(_Section):
+class Listen(Section):
     """Where the gateway listens."""
 
     federation: HostPort = "127.0.0.1:7443"
@@ -136,75 +52,21 @@ class Listen(_Section):
     """For systems that show an access token and no certificate."""
 
 
-class Public(_Section):
+class Public(Section):
     """What the card tells partners."""
 
     endpoints: tuple[HostPort, ...] = Field(default=(), max_length=8)
     """host:port under which partners reach the federation listener, most wanted first."""
 
 
-class System(_Section):
+class System(Section):
     """A national system that may call, and for whom it speaks."""
 
     name: SystemName
     authorities: tuple[Authority, ...] = Field(min_length=1)
 
 
-class Principal(_Section):
-    """Whom a token of an issuer stands for here."""
-
-    name: SystemName
-    role: Literal["system", "auditor"] = "system"
-    subject: TokenName | None = None
-    """The claim sub. Subject or client_id must be stated; with both, both must agree."""
-    client_id: TokenName | None = None
-    authorities: tuple[Authority, ...] = ()
-    scopes: frozenset[Literal["concord.submit", "concord.read", "concord.audit"]]
-    """The most that a token of this principal may do; what the token itself names limits it further."""
-
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if self.subject is None and self.client_id is None:
-            raise PydanticCustomError("principal", "principal: subject or client_id must be stated")
-        if (self.role == "system") is not bool(self.authorities):
-            raise PydanticCustomError("principal", "principal: a system has authorities, an auditor has none")
-        return self
-
-
-class Issuer(_Section):
-    """An authorization server whose access tokens (RFC 9068) are taken on the exchange listener."""
-
-    url: TokenName
-    """The claim iss, to the letter."""
-    audience: TokenName
-    """What the claim aud must name."""
-    jwks_url: TokenName | None = None
-    """https://... where its keys are. Either this or jwks_file."""
-    jwks_file: Path | None = None
-    """Its keys in a file, for closed networks; relative to the home. Read again when it changes."""
-    ca_file: Path | None = None
-    """Roots (PEM) for jwks_url instead of the system's; relative to the home."""
-    resource: TokenName | None = None
-    """https://host:port as clients write it in the htu of DPoP proofs; the exchange listener unless stated."""
-    algorithms: frozenset[Literal["ES256", "ES384", "PS256", "RS256"]] = frozenset({"ES256", "PS256"})
-    require_certificate: bool = True
-    """False: its tokens are also taken on listen.tokens, where callers show no certificate."""
-    allow_unbound: bool = False
-    """Take tokens that anybody who has a copy can use. Off, they must be bound to a certificate or a DPoP key."""
-    max_stale_s: int = Field(default=86_400, ge=60, le=7 * 86_400)
-    """How long its last known keys count while it cannot be reached."""
-    principal: tuple[Principal, ...] = Field(min_length=1, max_length=256)
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
-        if (self.jwks_url is None) is (self.jwks_file is None):
-            raise PydanticCustomError("issuer", "issuer: state either jwks_url or jwks_file")
-        if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
-            raise PydanticCustomError("issuer", "issuer: jwks_url must begin with https://")
-        return self
-
-
-class Limits(_Section):
+class Limits(Section):
     """Bounds that keep one caller from starving the others."""
 
     submit_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
@@ -262,7 +124,7 @@ class Config(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise PydanticCustomError("system", "system: '{name}' is listed twice", {"name": name})
-        _check_issuers(self.issuer, tokens=self.listen.tokens)
+        check_issuers(self.issuer, tokens=self.listen.tokens)
         mine = [("system.authorities", a) for system in self.system for a in system.authorities]
         mine += [("issuer.principal.authorities", a) for i in self.issuer for p in i.principal for a in p.authorities]
         if self.default_authority is not None:
@@ -289,18 +151,6 @@ class Config(BaseSettings):
     def authorities_of(self, system: str) -> frozenset[AuthorityId]:
         """Return the authorities a national system speaks for; empty when it is not listed."""
         return frozenset(a for entry in self.system if entry.name == system for a in entry.authorities)
-
-
-def _check_issuers(issuers: tuple[Issuer, ...], *, tokens: str | None) -> None:
-    listed = [(issuer.url, "url") for issuer in issuers]
-    listed += [(principal.name, "principal.name") for issuer in issuers for principal in issuer.principal]
-    for value, key in listed:
-        if listed.count((value, key)) > 1:
-            raise PydanticCustomError("issuer", "issuer.{key}: '{value}' is listed twice", {"key": key, "value": value})
-    if (tokens is None) is not all(issuer.require_certificate for issuer in issuers):
-        raise PydanticCustomError(
-            "issuer", "listen.tokens: must be stated when an issuer has require_certificate = false, and only then"
-        )
 
 
 def packaged_partners_dir() -> Path:

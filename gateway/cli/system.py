@@ -107,7 +107,7 @@ class _Files:
     """Where key and certificate go. The key is new and made here: it never travels."""
 
     def __init__(self, call: Call, role: str, name: str, out: Path | None) -> None:
-        from gateway.config import check_system_name
+        from gateway.config_values import check_system_name
 
         check_system_name(name)
         directory = out or call.home / "certs"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.config import Config, check_system_name
+from gateway.config import Config
+from gateway.config_values import check_system_name
 from gateway.crypto.certificates import ROLES
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid, NotFound, StateConflict
 from gateway.exchange.submit import Submitter

@@ -12,9 +12,9 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from gateway.clock import Clock
-from gateway.config import Issuer
 from gateway.errors import ConfigInvalid
 from gateway.ids import PartnerId
+from gateway.issuers import Issuer
 from gateway.ports import LinkIdentity
 from gateway.rpc.admin_servicer import AdminBackend, AdminServicer
 from gateway.rpc.callers import (

@@ -15,10 +15,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from gateway.config import Issuer, Principal
 from gateway.crypto.certificates import pem_to_der
 from gateway.exchange.submit import Submitter
 from gateway.ids import AuthorityId
+from gateway.issuers import Issuer, Principal
 from gateway.rpc.server import TokenSettings
 from gateway.rpc.tokens import KeySource
 from tests.fixtures.gateways import free_port

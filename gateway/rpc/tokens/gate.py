@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.clock import Clock
-from gateway.config import Issuer, Principal
 from gateway.errors import TokenRejected
+from gateway.issuers import Issuer, Principal
 from gateway.rpc.callers import Caller, Presented, SystemAuthenticator, certificate_digest
 from gateway.rpc.methods import CallerKind, Scope
 from gateway.rpc.tokens.compact import Unverified, encode_digest, read_compact, seconds, verify_compact
