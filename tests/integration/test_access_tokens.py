@@ -121,7 +121,7 @@ async def fetched(found, client: Client, scope: str) -> str:
         return answer["access_token"]
 
 
-async def test_a_token_of_a_real_server_bound_to_the_certificate_submits_for_its_authority_and_no_other():
+async def test_a_token_of_a_real_server_bound_to_the_certificate_submits_as_its_principal():
     async with world() as at:
         client = Client("adapter", "s3cret", "concord.submit concord.read", BOUND["cnf"])
         token = await fetched(at.provider, client, "concord.submit")
