@@ -43,7 +43,7 @@ def text() -> str:
     """Return the page as it is kept in the tree."""
     parts = [HEAD.strip()]
     for listener in Listener:
-        here = [name for name, row in METHODS.items() if listener in row.listeners]
+        here = sorted(name for name, row in METHODS.items() if listener in row.listeners)
         head = ["method", "scope of a token", *(kind.value for kind in CallerKind)]
         lines = [head, ["---"] * len(head)]
         for name in here:
