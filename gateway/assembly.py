@@ -27,6 +27,7 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import Carrier, LinkIdentity, Store
@@ -100,6 +101,7 @@ class Parts:
     opened: OpenedHome
     config: Config
     held: HeldKeyring
+    registry: Registry
     profile: Profile
     clock: SystemClock
     codec: WireCodec
@@ -198,6 +200,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         opened=opened,
         config=config,
         held=held,
+        registry=Registry(opened.home, config),
         profile=profile,
         clock=clock,
         codec=codec,
