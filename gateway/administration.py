@@ -73,6 +73,7 @@ class Administration:
             partners=len(parts.directory.partners()),
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
+            connectors=parts.connectors.status(),
         )
 
     async def queues(self) -> tuple[QueueStatus, ...]:
