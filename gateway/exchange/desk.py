@@ -111,6 +111,10 @@ class ConnectorDesk:
         )
         (answer,) = await self._submitting.submit([submission])
         if isinstance(answer, GatewayError):
+            if handed.recipients is None and not submission.draft.recipients:
+                # Asked only now: a repeat of what was accepted earlier gets its first answer all the same.
+                why = "no agreement in force lets this alert go to any known partner"
+                raise PolicyDenied(("agreement/none",), why)
             raise answer
         return answer
 
@@ -124,9 +128,6 @@ class ConnectorDesk:
                 and not self._directory.known(partner).frozen
                 and isinstance(self._policy.outgoing(replace(draft, recipients=(partner,))), Allow)
             )
-            if not recipients:
-                why = "no agreement in force lets this alert go to any known partner"
-                raise PolicyDenied(("agreement/none",), why)
             draft = replace(draft, recipients=recipients)
         bases = self._legal_basis(draft)
         if draft.body.legal_basis or not bases:
@@ -134,9 +135,12 @@ class ConnectorDesk:
         return self._encoded(handed, replace(draft.body, legal_basis=bases), draft.recipients)
 
     def _encoded(self, handed: HandedIn, body: Body, recipients: tuple[PartnerId, ...]) -> Draft:
+        body_bytes = self._codec.encode_body(body)
+        # Field rules are checked where bytes become values; what recipients would refuse must not leave.
+        self._codec.decode_body(body_bytes)
         return Draft(
             body=body,
-            body_bytes=self._codec.encode_body(body),
+            body_bytes=body_bytes,
             recipients=recipients,
             mode=handed.mode,
             urgency=handed.urgency,

@@ -102,6 +102,22 @@ def read_document(data: bytes, findings: Findings) -> Document:
     return Document(root, _version(root, findings), len(encoded))
 
 
+def read_tree(data: bytes, max_bytes: int) -> etree._Element:
+    """Return the tree of any XML document, such as a feed, read with the same care.
+
+    Raises:
+        Refused: The bytes are too large, not XML, or hostile.
+    """
+    if len(data) > max_bytes:
+        raise Refused(Refusal.TOO_LARGE, MessageTooLarge("the document", len(data), max_bytes))
+    findings = Findings()
+    text = _strip_declaration(_decode(data, findings), findings)
+    _check_before_root(text)
+    root = _parse(text.encode())
+    _check_shape(root)
+    return root
+
+
 def _decode(data: bytes, findings: Findings) -> str:
     declared = match[1].decode("ascii").lower() if (match := _DECLARED.match(data[:600])) else ""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
