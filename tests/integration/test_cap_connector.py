@@ -31,13 +31,15 @@ SOURCE = 'authority = "th/disaster-prevention"\nto = ["cn"]\nmode = "exercise"\n
 def alert(identifier: str, *, status: str = "Exercise", kind: str = "Alert", references: str = "") -> bytes:
     text = (EXAMPLES / "dam-release.xml").read_text(encoding="utf-8")
     text = text.replace("concord-example-dam-2026-001", identifier)
-    text = text.replace("<status>Exercise<", f"<status>{status}<").replace("<msgType>Alert<", f"<msgType>{kind}<")
+    text = text.replace("<status>Actual<", f"<status>{status}<").replace("<msgType>Alert<", f"<msgType>{kind}<")
+    assert f">{status}<" in text
+    assert f">{kind}<" in text
     if references:
         text = text.replace("</scope>", f"</scope><references>{references}</references>")
     return text.encode()
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 8.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, what
