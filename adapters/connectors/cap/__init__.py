@@ -8,6 +8,7 @@ from adapters.connectors.cap.document import MAX_ORIGINAL_BYTES
 from adapters.connectors.cap.read import CapReading, read_cap
 
 if TYPE_CHECKING:
+    from gateway.ids import AuthorityId
     from gateway.ports import Connector, Desk
 
 __all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_cap", "read_cap"]
@@ -32,7 +33,7 @@ class CapConnector:
         """Return the verdict on one file."""
         return check_cap(data)
 
-    def options(self, data: Mapping[str, object], folder: str) -> object:
+    def options(self, data: Mapping[str, object], folder: str, authorities: "frozenset[AuthorityId]") -> object:
         """Check the options of one [[connector]] table; see ports.ConnectorKind.
 
         Raises:
@@ -41,7 +42,7 @@ class CapConnector:
         # What runs is imported only by who runs it: `concord alert check` answers at once.
         from adapters.connectors.cap.options import CapOptions  # noqa: PLC0415
 
-        return CapOptions.model_validate(data, context={"folder": folder})
+        return CapOptions.model_validate(data, context={"folder": folder, "authorities": authorities})
 
     def open(self, options: object, desk: "Desk") -> "Connector":
         """Make a running connector from checked options."""

@@ -111,6 +111,14 @@ class SourceOptions(_Section):
             raise PydanticCustomError("field", "must be 'all' or name partners, each once")
         return value
 
+    @field_validator("authority")
+    @classmethod
+    def _spoken_for(cls, value: AuthorityId, info: ValidationInfo) -> AuthorityId:
+        authorities = (info.context or {}).get("authorities")
+        if authorities is not None and value not in authorities:
+            raise PydanticCustomError("field", "the connector may not speak for '{a}'", {"a": str(value)})
+        return value
+
     @property
     def recipients(self) -> tuple[PartnerId, ...] | None:
         """The recipients as the desk takes them."""
