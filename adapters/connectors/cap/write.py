@@ -62,7 +62,7 @@ class _Writer:
         self.losses: list[Loss] = []
 
     def alert(self, alert: Alert, mode: Mode) -> etree._Element:
-        root = etree.Element(f"{{{NAMESPACE}}}alert", nsmap={None: NAMESPACE})
+        root = etree.fromstring(f'<alert xmlns="{NAMESPACE}"/>')
         path = "alert"
         self._required(root, path, "identifier", alert.identifier)
         self._required(root, path, "sender", alert.source_sender)
