@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 from lxml import etree
 
 from adapters.connectors.cap.document import VERSIONS, read_tree
-from adapters.connectors.cap.findings import Refused
+from adapters.connectors.cap.findings import Findings, Refused
 from gateway.errors import MessageMalformed, MessageTooLarge
 
 MAX_ALERTS: Final = 200
@@ -132,6 +132,7 @@ def _link(element: etree._Element, url: str) -> str:
 
 def _tree(data: bytes, max_bytes: int) -> etree._Element:
     try:
-        return read_tree(data, max_bytes)
+        root, _ = read_tree(data, Findings(), max_bytes)
     except Refused as refused:
         raise refused.error from None
+    return root

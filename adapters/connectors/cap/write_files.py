@@ -11,7 +11,7 @@ from pathlib import Path
 from adapters.connectors.cap.options import WriteOptions
 from adapters.connectors.cap.render import cap_document
 from adapters.connectors.cap.shown import may_show, shown_alert
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Rejected
 from gateway.ids import MessageId, PartnerId
 from gateway.ports import Desk, EventRow
 
@@ -42,7 +42,12 @@ class FileWriter:
         alert = shown_alert(self._options, message.body) if may_show(self._options, message.row) else None
         if alert is None:
             return
-        data = await asyncio.to_thread(cap_document, alert, message.row.mode)
+        try:
+            data = await asyncio.to_thread(cap_document, alert, message.row.mode)
+        except Rejected as error:
+            # One alert that CAP cannot carry must not stop all that come after it.
+            self._desk.note(f"write {sender}/{message_id}", error.text)
+            return
         await asyncio.to_thread(_put, self._options.folder, f"{sender}-{message_id}.cap", data)
         if self._options.acknowledge and not message.row.sent:
             await self._desk.acknowledge(sender, message_id)
