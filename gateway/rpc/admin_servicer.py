@@ -62,7 +62,7 @@ class GatewayStatus:
     partners: int
     store: str
     warnings: tuple[str, ...]
-    connectors: tuple[ConnectorStatus, ...]
+    connectors: tuple[ConnectorStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ class World:
     def feed(self, name: str, path: str, more: str = "") -> None:
         self.sources.append(
             f'[[connector.feed]]\nname = "{name}"\nurl = "{self.feeds.url}{path}"\nplain_http = true\n'
-            f"interval_s = 0.2\ntimeout_s = 1.0\n{more}{SOURCE}"
+            f"interval_s = 0.2\n{more}{SOURCE}"
         )
 
     def settings(self, gateway: QuickGateway, text: str) -> None:
@@ -379,7 +379,8 @@ def test_a_national_feed_in_all_its_moods(world):
         "/astray": astray,
         "/hostile": b'<!DOCTYPE feed [<!ENTITY x SYSTEM "file:///etc/passwd">]><feed>&x;</feed>',
     }
-    for name in ("recovers", "slow", "bomb", "loop", "moved", "astray", "hostile"):
+    world.feed("slow", "/slow", "timeout_s = 1.0\n")
+    for name in ("recovers", "bomb", "loop", "moved", "astray", "hostile"):
         world.feed(name, f"/{name}")
     world.feed("good", "/good/feed.atom")
     world.feed("nobody", "/", 'hosts = ["elsewhere.example"]\n')

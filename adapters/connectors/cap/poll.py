@@ -77,6 +77,8 @@ class Poller:
             return
         entries = await asyncio.to_thread(read_feed, fetched.data, self._options.url, self._options.max_kb << 10)
         self._refused, self._again = "", False
+        present = {entry.key for entry in entries}
+        self._tries = {key: tries for key, tries in self._tries.items() if key in present}
         # Oldest first, as feeds begin with the newest: an update must not overtake its alert.
         new = [entry for entry in reversed(entries) if not entry.key or entry.key not in self._settled]
         slots = asyncio.Semaphore(CONCURRENT)
