@@ -87,6 +87,7 @@ class Administration:
             partners=len(parts.directory.partners()),
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
+            connectors=parts.connectors.status(),
         )
 
     async def rejected_callers(self) -> tuple[RejectedCaller, ...]:

@@ -120,6 +120,8 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     try:
         bound = await servers.start()
         running = _running(parts, bound)
+        # Last up and, with the workers, first down: a connector finds a gateway that works.
+        workers.append(asyncio.create_task(parts.connectors.run(), name="connectors"))
         log.info("gateway.ready", partner=parts.config.partner.code, endpoint=running.federation)
         if ready is not None:
             ready(running)

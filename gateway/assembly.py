@@ -18,6 +18,7 @@ from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
+from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.own_card import renew_card
@@ -27,6 +28,7 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
@@ -35,6 +37,7 @@ from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.workers.coalesce import CoalescedSubmit
+from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
 from gateway.workers.signals import event_signals
 
@@ -115,6 +118,7 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     expiry: ExpiryService
+    connectors: Connectors
 
     @property
     def keyring(self) -> Keyring:
@@ -163,6 +167,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     profile = profiles.get(config.partner)
     if profile is None:
         raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
+    planned = plan_connectors(opened.home, config)
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
     store = await open_store(config.store)
@@ -196,6 +201,28 @@ async def assemble(opened: OpenedHome) -> Parts:
         ready=links.offer,
         offload=_offload,
     )
+    coalesced = CoalescedSubmit(submit, limits.queued_mb << 20)
+    reader = MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store))
+    acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
+
+    def supervised(plan: PlannedConnector) -> Supervised:
+        desk = ConnectorDesk(
+            submitter=plan.submitter,
+            directory=directory,
+            profile=profile,
+            policy=policy,
+            codec=codec,
+            clock=clock,
+            submitting=coalesced,
+            reading=reader,
+            acknowledging=acknowledge,
+            cursor=CursorFile(opened.home, plan.name),
+            lost=lambda why: log.warning("connector.cursor_lost", connector=plan.name, why=why),
+        )
+        return Supervised(
+            name=plan.name, kind=plan.kind_name, desk=desk, open=lambda: plan.kind.open(plan.options, desk)
+        )
+
     parts = Parts(
         opened=opened,
         config=config,
@@ -209,7 +236,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         carrier=carrier,
         links=links,
-        submit=CoalescedSubmit(submit, limits.queued_mb << 20),
+        submit=coalesced,
         receive=ReceiveService(
             directory=directory,
             policy=policy,
@@ -220,9 +247,10 @@ async def assemble(opened: OpenedHome) -> Parts:
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
         ),
-        reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
-        acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
+        reader=reader,
+        acknowledge=acknowledge,
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
     )
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])

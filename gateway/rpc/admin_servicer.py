@@ -31,6 +31,21 @@ from gateway.rpc.rejected import RejectedCaller
 from gateway.rpc.system_views import SystemBackend, rejected_to_proto, system_to_proto
 
 
+class ConnectorStatus(Protocol):
+    """How a connector does; see workers.connectors.ConnectorStatus."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStatus:
     """How the gateway is."""
@@ -49,6 +64,7 @@ class GatewayStatus:
     partners: int
     store: str
     warnings: tuple[str, ...]
+    connectors: tuple[ConnectorStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +175,12 @@ class AdminServicer:
             partners=status.partners,
             store=status.store,
             warnings=status.warnings,
+            connectors=[
+                pb.ConnectorView(
+                    name=item.name, kind=item.kind, state=item.state, failures=item.failures, problems=item.problems
+                )
+                for item in status.connectors
+            ],
         )
 
     async def list_outbox(self, _: pb.ListOutboxRequest, __: Caller) -> pb.ListOutboxResponse:
