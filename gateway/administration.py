@@ -5,7 +5,7 @@ Operators run the gateway; what they do changes keys, partners and queues, never
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from gateway.assembly import Parts
@@ -30,6 +30,8 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.rpc.rejected import RejectedCaller, RejectedCallers
+from gateway.system_desk import SystemDesk
 from gateway.translog.entry import LogEventType
 from gateway.workers.rotation import tended
 
@@ -42,6 +44,8 @@ class Administration:
     Args:
         endpoints: Returns where the federation and exchange listeners are, once they listen.
         warnings: Returns what an operator should know, in sentences.
+        rejected: Callers that were turned away.
+        first_system: Makes sure that the exchange listener is open.
     """
 
     def __init__(
@@ -50,7 +54,17 @@ class Administration:
         *,
         endpoints: Callable[[], tuple[str, str]],
         warnings: Callable[[], tuple[str, ...]],
+        rejected: RejectedCallers,
+        first_system: Callable[[], Awaitable[None]],
     ) -> None:
+        self.systems = SystemDesk(
+            parts.registry,
+            authority=lambda: (parts.keyring.authority_key_pem, parts.keyring.authority_certificate_pem),
+            own=parts.config.partner,
+            clock=parts.clock,
+            first=first_system,
+        )
+        self._rejected = rejected
         self._parts = parts
         self._endpoints = endpoints
         self._warnings = warnings
@@ -75,7 +89,12 @@ class Administration:
             partners=len(parts.directory.partners()),
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
+            connectors=parts.connectors.status(),
         )
+
+    async def rejected_callers(self) -> tuple[RejectedCaller, ...]:
+        """Return callers that were turned away."""
+        return self._rejected.latest()
 
     async def queues(self) -> tuple[QueueStatus, ...]:
         """Return for every partner what waits, why, and whose turn it is."""

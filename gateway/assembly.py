@@ -18,6 +18,7 @@ from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
+from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.key_pool import KeyPool
@@ -28,6 +29,8 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
+from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import Carrier, LinkIdentity, Store
@@ -35,6 +38,7 @@ from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.workers.coalesce import CoalescedSubmit
+from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
 from gateway.workers.signals import Signal, event_signals
 
@@ -101,6 +105,7 @@ class Parts:
     opened: OpenedHome
     config: Config
     held: HeldKeyring
+    registry: Registry
     profile: Profile
     clock: SystemClock
     codec: WireCodec
@@ -114,6 +119,7 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     expiry: ExpiryService
+    connectors: Connectors
     pool: KeyPool
     keys_low: Signal
 
@@ -164,6 +170,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     profile = profiles.get(config.partner)
     if profile is None:
         raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
+    planned = plan_connectors(opened.home, config)
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
     store = await open_store(config.store)
@@ -200,10 +207,33 @@ async def assemble(opened: OpenedHome) -> Parts:
         ready=links.offer,
         offload=_offload,
     )
+    coalesced = CoalescedSubmit(submit, limits.queued_mb << 20)
+    reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
+    acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
+
+    def supervised(plan: PlannedConnector) -> Supervised:
+        desk = ConnectorDesk(
+            submitter=plan.submitter,
+            directory=directory,
+            profile=profile,
+            policy=policy,
+            codec=codec,
+            clock=clock,
+            submitting=coalesced,
+            reading=reader,
+            acknowledging=acknowledge,
+            cursor=CursorFile(opened.home, plan.name),
+            lost=lambda why: log.warning("connector.cursor_lost", connector=plan.name, why=why),
+        )
+        return Supervised(
+            name=plan.name, kind=plan.kind_name, desk=desk, open=lambda: plan.kind.open(plan.options, desk)
+        )
+
     parts = Parts(
         opened=opened,
         config=config,
         held=held,
+        registry=Registry(opened.home, config),
         profile=profile,
         clock=clock,
         codec=codec,
@@ -212,7 +242,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         carrier=carrier,
         links=links,
-        submit=CoalescedSubmit(submit, limits.queued_mb << 20),
+        submit=coalesced,
         receive=ReceiveService(
             directory=directory,
             policy=policy,
@@ -224,11 +254,12 @@ async def assemble(opened: OpenedHome) -> Parts:
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
         ),
-        reader=MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store)),
-        acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
+        reader=reader,
+        acknowledge=acknowledge,
         pool=pool,
         keys_low=keys_low,
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
     )
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])

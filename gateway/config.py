@@ -10,18 +10,25 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import ConfigDict, (
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.errors import ConfigInvalid, FieldInvalid
-from gateway.ids import AuthorityId, PartnerId
+from gateway.config_values import Authority, HostPort, ModeName, Partner, Section, SystemName
+from gateway.errors import ConfigInvalid
+from gateway.ids import AuthorityId
+from gateway.issuers import Issuer, check_issuers
 from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
@@ -31,113 +38,47 @@ MAX_CONFIG_BYTES: Final = 256 * 1024
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
 """Variables with our prefix that other parts read."""
 
-_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})):(\d{1,5})\Z", re.ASCII)
-_SYSTEM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _WILDCARDS = ("0.0.0.0:", "[::]:")
 
-T = TypeVar("T")
 
-
-def _parsed(parse: Callable[[str], T], kind: type[T]) -> Callable[[Any], T]:
-    def validate(value: Any) -> T:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return parse(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return validate
-
-
-def parse_mode(text: str) -> Mode:
-    """Return the mode named actual, exercise or test.
-
-    Raises:
-        FieldInvalid: Any other word.
-    """
-    try:
-        return {"actual": Mode.ACTUAL, "exercise": Mode.EXERCISE, "test": Mode.TEST}[text]
-    except KeyError:
-        raise FieldInvalid("mode", "must be actual, exercise or test") from None
-
-
-def check_host_port(value: str, field: str = "endpoint") -> str:
-    """Return the text if it is host:port, with an IPv6 address in brackets.
-
-    Raises:
-        FieldInvalid: It is not.
-    """
-    match = _HOST_PORT.match(value)
-    if match is None or int(match[1]) > 65_535:
-        raise FieldInvalid(field, "must be host:port, as in gateway.example:7443 or [::1]:7443")
-    return value
-
-
-def check_system_name(value: str) -> str:
-    """Return the text if it may name a national system.
-
-    Raises:
-        FieldInvalid: It may not.
-    """
-    if not _SYSTEM_NAME.match(value):
-        raise FieldInvalid("system.name", "must be lower-case letters, digits and hyphens, as in early-warning")
-    return value
-
-
-def _checked(check: Callable[[str], str]) -> BeforeValidator:
-    def validate(value: Any) -> str:
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return check(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return BeforeValidator(validate)
-
-
-# NoDecode: a variable holds the id itself, not JSON.
-_AsText = PlainSerializer(str, return_type=str)
-Partner = Annotated[PartnerId, NoDecode, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
-Authority = Annotated[AuthorityId, NoDecode, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
-ModeName = Annotated[
-    Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
-]
-HostPort = Annotated[str, _checked(check_host_port)]
-SystemName = Annotated[str, _checked(check_system_name)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Listen(_Section):
+class Listen(Section):
     """Where the gateway listens."""
 
     federation: HostPort = "127.0.0.1:7443"
     """For partner gateways."""
     exchange: HostPort = "127.0.0.1:7444"
     """For this state's own systems."""
+    tokens: HostPort | None = None
+    """For systems that show an access token and no certificate."""
 
 
-class Public(_Section):
+class Public(Section):
     """What the card tells partners."""
 
     endpoints: tuple[HostPort, ...] = Field(default=(), max_length=8)
     """host:port under which partners reach the federation listener, most wanted first."""
 
 
-class System(_Section):
+class System(Section):
     """A national system that may call, and for whom it speaks."""
 
     name: SystemName
     authorities: tuple[Authority, ...] = Field(min_length=1)
 
 
-class Limits(_Section):
+class ConnectorSection(BaseModel):
+    """A connector that runs in the gateway. Other keys are its kind's own options, which the kind checks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: SystemName
+    kind: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Entry point in the group concord.connectors."""
+    authorities: tuple[Authority, ...] = Field(min_length=1)
+    """For whom it speaks, and whose own messages it sees."""
+
+
+class Limits(Section):
     """Bounds that keep one caller from starving the others."""
 
     submit_per_s: int = Field(default=2_000, ge=1, le=1_000_000)
@@ -168,6 +109,8 @@ class Config(BaseSettings):
     partners_dir: Path = Path()
     """Profiles and agreements; those that come with Concord unless stated. After load_config absolute."""
     system: tuple[System, ...] = ()
+    issuer: tuple[Issuer, ...] = Field(default=(), max_length=16)
+    connector: tuple[ConnectorSection, ...] = Field(default=(), max_length=64)
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
@@ -190,11 +133,19 @@ class Config(BaseSettings):
     def _hang_together(self) -> Self:
         if self.mode is Mode.ACTUAL and self.clock_offset_ms:
             raise PydanticCustomError("clock_offset_ms", "clock_offset_ms: refused in mode actual: it is for tests")
-        names = [system.name for system in self.system]
-        for name in names:
-            if names.count(name) > 1:
-                raise PydanticCustomError("system", "system: '{name}' is listed twice", {"name": name})
+        for table, names in (
+            ("system", [system.name for system in self.system]),
+            ("connector", [connector.name for connector in self.connector]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise PydanticCustomError(
+                        table, "{table}: '{name}' is listed twice", {"table": table, "name": name}
+                    )
+        check_issuers(self.issuer, tokens=self.listen.tokens)
         mine = [("system.authorities", a) for system in self.system for a in system.authorities]
+        mine += [("connector.authorities", a) for connector in self.connector for a in connector.authorities]
+        mine += [("issuer.principal.authorities", a) for i in self.issuer for p in i.principal for a in p.authorities]
         if self.default_authority is not None:
             mine.append(("default_authority", self.default_authority))
         for key, authority in mine:
@@ -306,7 +257,11 @@ def _read(path: Path) -> str:
 
 
 def _problem(path: Path, text: str, item: Any) -> str:
-    location = tuple(item["loc"])
+    return problem_at(path, text, tuple(item["loc"]), item)
+
+
+def problem_at(path: Path, text: str, location: tuple[Any, ...], item: Any) -> str:
+    """Return in words, with file and line, what pydantic found wrong at a place in the settings."""
     name = ".".join(str(part) for part in location if isinstance(part, str))
     variable = next((v for v in _variables(location) if v in os.environ), None)
     place = f"environment variable {variable}" if variable else _place(path, text, location)
@@ -328,6 +283,8 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "listen": Listen,
     "public": Public,
     "system": System,
+    "issuer": Issuer,
+    "connector": ConnectorSection,
     "limits": Limits,
 }
 
@@ -341,21 +298,37 @@ def _suggestion(location: tuple[Any, ...]) -> str:
 
 
 def _place(path: Path, text: str, location: tuple[Any, ...]) -> str:
-    line = _line_of(text, tuple(part for part in location if isinstance(part, str)))
+    line = _line_of(text, location)
     return f"{path}:{line}" if line else str(path)
 
 
-def _line_of(text: str, keys: tuple[str, ...]) -> int | None:
+def _line_of(text: str, location: tuple[Any, ...]) -> int | None:
     # A good guess is enough here: tomllib keeps no positions.
-    table: tuple[str, ...] = ()
+    table: tuple[Any, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
+        header = re.match(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?", line)
         if header:
-            table = tuple(header[1].split("."))
-            if table == keys:
+            names = tuple(header[2].split("."))
+            if header[1] == "[[":
+                counts[names] = counts.get(names, -1) + 1
+                for inner in [known for known in counts if len(known) > len(names) and known[: len(names)] == names]:
+                    del counts[inner]
+            table = _numbered(names, counts)
+            if table == location:
                 return number
             continue
         key = re.match(r"\s*([\w.-]+)\s*=", line)
-        if key and table + tuple(key[1].split(".")) == keys:
+        if key and table + tuple(key[1].split(".")) == location:
             return number
-    return _line_of(text, keys[:-1]) if len(keys) > 1 else None
+    return _line_of(text, location[:-1]) if len(location) > 1 else None
+
+
+def _numbered(names: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> tuple[Any, ...]:
+    """Return a table's name with the number of each array of tables on the way, as pydantic names places."""
+    numbered: list[Any] = []
+    for depth, name in enumerate(names, 1):
+        numbered.append(name)
+        if names[:depth] in counts:
+            numbered.append(counts[names[:depth]])
+    return tuple(numbered)

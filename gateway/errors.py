@@ -157,6 +157,19 @@ class CallerUnknown(Rejected):
     advice = "Check which certificate the client presents and that it is registered here."
 
 
+class TokenRejected(Rejected):
+    """The access token is not accepted."""
+
+    # One public reason: which check failed would tell a thief of tokens what to change.
+    reason = "TOKEN_REJECTED"
+    advice = "Fetch a new token, bound as this gateway wants it; its operator sees why in `concord partner rejected`."
+
+    def __init__(self, step: str) -> None:
+        super().__init__("the access token was not accepted")
+        self.step = step
+        """Which check failed, in words of ours. For our own log and the list of rejected callers; never sent."""
+
+
 class MethodNotAllowed(Rejected):
     """This caller may not call this method."""
 

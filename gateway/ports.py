@@ -6,12 +6,12 @@ returns what happened; only `Store.write` decides when it is durable, and it ret
 happens inside a transaction, because an operation cannot make one.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
-from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
@@ -1024,6 +1024,120 @@ class Carrier(Protocol):
         Raises:
             PartnerUnreachable: No answer, or not the partner.
         """
+        ...
+
+
+# --- connectors ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedIn:
+    """What a connector hands in: a draft before it is encoded."""
+
+    body: Body
+    """Without a legal basis, the one of the agreement is put in."""
+    recipients: tuple[PartnerId, ...] | None
+    """None: every known partner that an agreement in force lets the authority send it to."""
+    mode: Mode
+    urgency: Urgency
+    expire_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskMessage:
+    """A stored alert, as a connector sees it."""
+
+    row: MessageRow
+    body: Body | None
+    """None once erased."""
+
+
+class Desk(Protocol):
+    """All that a connector sees of the gateway."""
+
+    @property
+    def own(self) -> PartnerId:
+        """This state."""
+        ...
+
+    def now_ms(self) -> int:
+        """Read the gateway's clock."""
+        ...
+
+    async def submit(self, handed: HandedIn, source: str, content: bytes) -> SubmissionResult:
+        """Accept a draft; returns once it is durable.
+
+        The request_id follows from the connector, the source and the content: handing the same content in again,
+        whatever happened in between, is a repeat and gets the first answer.
+
+        Raises:
+            GatewayError: Refused (Rejected), or not now (Busy).
+        """
+        ...
+
+    def events(self) -> AsyncIterator[tuple[EventRow, ...]]:
+        """Yield events after the connector's own durable cursor, first those stored, then live.
+
+        The cursor moves when the next batch is asked for, so a batch that was not finished comes again after a
+        crash: what is done with an event must bear being done twice.
+        """
+        ...
+
+    async def page(self, token: str, size: int) -> tuple[tuple[MessageRow, ...], str]:
+        """Return a page of messages, sent and received, newest first, and the token of the next page.
+
+        Raises:
+            PageTokenInvalid: Not a token of this call.
+        """
+        ...
+
+    async def message(self, sender: PartnerId, message_id: MessageId) -> DeskMessage:
+        """Return one message.
+
+        Raises:
+            NotFound: No such message, or not for this connector.
+        """
+        ...
+
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId) -> None:
+        """State to the sender that a system of ours has taken the message over.
+
+        Raises:
+            NotFound: No such received message.
+            StateConflict: We sent it ourselves.
+        """
+        ...
+
+    def note(self, what: str, problem: str) -> None:
+        """Say in the status how a source or sink does; an empty problem clears it."""
+        ...
+
+
+class Connector(Protocol):
+    """Moves opened messages between the gateway and one national system."""
+
+    async def run(self) -> None:
+        """Work until cancelled. Raising or returning is a failure: it is started again after a pause."""
+        ...
+
+
+class ConnectorKind(Protocol):
+    """What an entry point in the group concord.connectors names: a class without arguments, made once."""
+
+    def options(self, data: Mapping[str, object], folder: str, authorities: frozenset[AuthorityId]) -> object:
+        """Check the options of one [[connector]] table.
+
+        Args:
+            folder: The gateway's home, from which relative paths count.
+            authorities: For whom the connector may speak.
+
+        Raises:
+            pydantic.ValidationError: They cannot be used. The gateway adds file and line.
+        """
+        ...
+
+    def open(self, options: object, desk: Desk) -> Connector:
+        """Make a connector. Nothing runs yet."""
         ...
 
 

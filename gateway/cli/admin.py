@@ -112,6 +112,31 @@ class AdminClient:
         with self._errors(f"test the link to '{partner}'"):
             return self._stub.TestPartner(pb.TestPartnerRequest(partner=partner), timeout=TEST_TIMEOUT_S)
 
+    def rejected(self) -> pb.ListRejectedCallersResponse:
+        """Return callers that were turned away."""
+        with self._errors("list the callers that were turned away"):
+            return self._stub.ListRejectedCallers(pb.ListRejectedCallersRequest(), timeout=TIMEOUT_S)
+
+    def systems(self) -> pb.ListSystemsResponse:
+        """Return systems and auditors."""
+        with self._errors("list systems and auditors"):
+            return self._stub.ListSystems(pb.ListSystemsRequest(), timeout=TIMEOUT_S)
+
+    def add_system(self, request: pb.AddSystemRequest) -> pb.AddSystemResponse:
+        """Register a system or auditor."""
+        with self._errors(f"add the {request.role}"):
+            return self._stub.AddSystem(request, timeout=TIMEOUT_S)
+
+    def renew_system(self, request: pb.RenewSystemRequest) -> pb.RenewSystemResponse:
+        """Fetch another certificate."""
+        with self._errors(f"renew the certificate of the {request.role}"):
+            return self._stub.RenewSystem(request, timeout=TIMEOUT_S)
+
+    def remove_system(self, role: str, name: str) -> pb.RemoveSystemResponse:
+        """Take a registration back."""
+        with self._errors(f"remove the {role}"):
+            return self._stub.RemoveSystem(pb.RemoveSystemRequest(role=role, name=name), timeout=TIMEOUT_S)
+
     def _unreachable(self, why: str) -> Failure:
         return Failure(
             f"cannot reach a gateway on {self.home}",

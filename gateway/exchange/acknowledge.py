@@ -12,7 +12,6 @@ from gateway.model.envelope import Outcome, Receipt
 from gateway.ports import AcknowledgeReceived, Codec, FindMessage, LogFilter, SearchLog, Store
 from gateway.translog.entry import LogEventType
 from gateway.translog.merkle import MAX_SIZE
-from gateway.translog.merkle import MAX_SIZE
 
 
 class AcknowledgeService:

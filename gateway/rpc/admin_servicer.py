@@ -9,7 +9,7 @@ from concord.v1 import exchange_service_pb2 as exchange_pb
 from gateway.errors import FieldInvalid
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Validation
-from gateway.ids import MessageId, PartnerId
+from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.model.partner import SignedCard
@@ -27,6 +27,23 @@ from gateway.rpc.convert.view import (
     time_to_proto,
     validation_to_proto,
 )
+from gateway.rpc.rejected import RejectedCaller
+from gateway.rpc.system_views import SystemBackend, rejected_to_proto, system_to_proto
+
+
+class ConnectorStatus(Protocol):
+    """How a connector does; see workers.connectors.ConnectorStatus."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def problems(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +64,7 @@ class GatewayStatus:
     partners: int
     store: str
     warnings: tuple[str, ...]
+    connectors: tuple[ConnectorStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +116,10 @@ class TestStep:
 
 class AdminBackend(Protocol):
     """What the composition root offers to operators. Errors are those of gateway.errors."""
+
+    @property
+    def systems(self) -> SystemBackend: ...
+    async def rejected_callers(self) -> tuple[RejectedCaller, ...]: ...
 
     async def status(self) -> GatewayStatus: ...
     async def queues(self) -> tuple[QueueStatus, ...]: ...
@@ -153,6 +175,12 @@ class AdminServicer:
             partners=status.partners,
             store=status.store,
             warnings=status.warnings,
+            connectors=[
+                pb.ConnectorView(
+                    name=item.name, kind=item.kind, state=item.state, failures=item.failures, problems=item.problems
+                )
+                for item in status.connectors
+            ],
         )
 
     async def list_outbox(self, _: pb.ListOutboxRequest, __: Caller) -> pb.ListOutboxResponse:
@@ -215,6 +243,37 @@ class AdminServicer:
                 for item in steps
             ]
         )
+
+    async def list_rejected_callers(
+        self, _: pb.ListRejectedCallersRequest, __: Caller
+    ) -> pb.ListRejectedCallersResponse:
+        """Return callers that were turned away."""
+        callers = await self._backend.rejected_callers()
+        return pb.ListRejectedCallersResponse(callers=[rejected_to_proto(item) for item in callers])
+
+    async def list_systems(self, _: pb.ListSystemsRequest, __: Caller) -> pb.ListSystemsResponse:
+        """Return who may call with a certificate."""
+        return pb.ListSystemsResponse(systems=[system_to_proto(item) for item in self._backend.systems.list()])
+
+    async def add_system(self, request: pb.AddSystemRequest, _: Caller) -> pb.AddSystemResponse:
+        """Register a system or auditor."""
+        authorities = tuple(AuthorityId.parse(item, "authorities") for item in request.authorities)
+        added, certificate = await self._backend.systems.add(
+            request.role, request.name, authorities, request.certificate_request
+        )
+        return pb.AddSystemResponse(system=system_to_proto(added), certificate=certificate)
+
+    async def renew_system(self, request: pb.RenewSystemRequest, _: Caller) -> pb.RenewSystemResponse:
+        """Issue another certificate."""
+        renewed, certificate = await self._backend.systems.renew(
+            request.role, request.name, request.certificate_request
+        )
+        return pb.RenewSystemResponse(system=system_to_proto(renewed), certificate=certificate)
+
+    async def remove_system(self, request: pb.RemoveSystemRequest, _: Caller) -> pb.RemoveSystemResponse:
+        """Take a registration back."""
+        removed = await self._backend.systems.remove(request.role, request.name)
+        return pb.RemoveSystemResponse(system=system_to_proto(removed))
 
 
 def _queue(queue: QueueStatus) -> pb.PartnerQueue:

@@ -43,6 +43,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.PolicyDenied: Code.PERMISSION_DENIED,
     errors.ApprovalRequired: Code.FAILED_PRECONDITION,
     errors.CallerUnknown: Code.UNAUTHENTICATED,
+    errors.TokenRejected: Code.UNAUTHENTICATED,
     errors.MethodNotAllowed: Code.PERMISSION_DENIED,
     errors.MethodUnimplemented: Code.UNIMPLEMENTED,
     errors.AuthorityNotYours: Code.PERMISSION_DENIED,

@@ -21,8 +21,8 @@ from gateway.model.header import Urgency
 from gateway.policy.decision import Allow
 from gateway.ports import SubmissionResult, SubmissionStatus
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
-from gateway.rpc.callers import RejectedCallers
 from gateway.rpc.convert.partner import signed_card_to_proto
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import Servers, admin_listener
 from gateway.rpc.status import from_status
 from tests.integration.rpc_setup import CLOCK, SIGNED, TH, VN, federation, new_exchange, new_federation, state
@@ -118,6 +118,16 @@ class MemoryBackend:
         if message_id != MessageId(b"m" * 16):
             raise NotFound("no such message")
         return stored(TH, 1)[0]
+
+    @property
+    def systems(self):
+        return self
+
+    def list(self):
+        return ()
+
+    async def rejected_callers(self):
+        return ()
 
     async def test_partner(self, partner):
         return (TestStep(name="tls", passed=False, detail=partner.code, advice="compare cards"),)

@@ -23,14 +23,17 @@ from gateway.policy.decision import Deny, Hold
 from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage
 from gateway.rpc.convert import WireCodec
 from gateway.rpc.convert.message import draft_to_proto
-from gateway.rpc.methods import DRAFT_BYTES, METHODS, SMALL_BYTES, Listener
+from gateway.rpc.methods import DRAFT_BYTES, METHODS, SMALL_BYTES, CallerKind, Listener
 from gateway.rpc.status import INTERNAL_TEXT, from_status
 from tests.integration.rpc_setup import (
+    COURT,
     EARLY_WARNING,
     HOTLINE,
     LA,
     TH,
     VN,
+    Registrations,
+    auditor_identity,
     channel,
     exchange,
     identity_of,
@@ -373,11 +376,14 @@ CALLERS = {
 
 @pytest.mark.parametrize("who", CALLERS)
 async def test_only_registered_systems_of_this_state_may_call_any_method(who):
-    identity, expected = CALLERS[who]
+    identity, expected_of_all = CALLERS[who]
     async with exchange(TH_STATE) as th, channel(identity, ROOT, th.port) as raw:
         for name, row in METHODS.items():
-            if row.listener is not Listener.EXCHANGE:
+            if Listener.EXCHANGE not in row.listeners:
                 continue
+            expected = expected_of_all
+            if expected is None and CallerKind.SYSTEM not in row.callers:
+                expected = "METHOD_NOT_ALLOWED"
             path = "/{}/{}".format(*name.rsplit(".", 1))
             if row.max_age_s is None:
                 call = raw.unary_unary(path)(b"", timeout=5)
@@ -397,13 +403,20 @@ async def test_only_registered_systems_of_this_state_may_call_any_method(who):
                 assert (got == "METHOD_UNIMPLEMENTED") is not row.offered, name
             else:
                 assert got == expected, name
-        assert bool(th.rejected.latest()) is (expected == "CALLER_UNKNOWN")
+        reasons = {item.reason for item in th.rejected.latest()}
+        assert reasons == {"tls": set(), None: {"METHOD_NOT_ALLOWED"}}.get(expected_of_all, {expected_of_all})
 
 
 async def test_methods_not_offered_say_so():
-    async with exchange(TH_STATE) as th, channel(SYSTEM, ROOT, th.port) as raw:
+    known = Registrations({"system/early-warning": EARLY_WARNING, "auditor/court": COURT})
+    court = auditor_identity(TH_STATE, "court")
+    async with (
+        exchange(TH_STATE, submitters=known) as th,
+        channel(SYSTEM, ROOT, th.port) as raw,
+        channel(court, ROOT, th.port) as auditing,
+    ):
         approvals = approval_service_pb2_grpc.ApprovalServiceStub(raw)
-        audit = audit_service_pb2_grpc.AuditServiceStub(raw)
+        audit = audit_service_pb2_grpc.AuditServiceStub(auditing)
         for call in (
             approvals.ListApprovals(approval_pb.ListApprovalsRequest(), timeout=5),
             audit.GetHead(audit_service_pb2.GetHeadRequest(), timeout=5),

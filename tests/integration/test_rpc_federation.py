@@ -87,6 +87,8 @@ async def test_another_partners_authority_cannot_mint_the_name():
         (rejected,) = th.rejected.latest()
         assert rejected.reason == "CALLER_UNKNOWN"
         assert len(rejected.fingerprint) == 64
+        assert (rejected.claimed_id, rejected.listener.value) == ("spiffe://vn/gateway", "federation")
+        assert (rejected.detail, rejected.count) == ("the certificate does not lead to a root of this partner", 1)
         assert rejected.address.startswith("ipv4:127.0.0.1:")
         # Both go on being themselves.
         assert (await probe(VN_STATE.identity, th.port)).partner == "vn"
@@ -105,7 +107,7 @@ async def test_systems_and_our_own_gateway_are_no_partners():
     async with federation(TH_STATE, VN_STATE) as th:
         for identity, reason in (
             (system_identity(VN_STATE, "early-warning"), "CALLER_UNKNOWN"),
-            (system_identity(TH_STATE, "early-warning"), "PARTNER_UNKNOWN"),
+            (system_identity(TH_STATE, "early-warning"), "CALLER_UNKNOWN"),
             (TH_STATE.identity, "PARTNER_UNKNOWN"),
         ):
             assert (await refusal(probe(identity, th.port)))[1] == reason
