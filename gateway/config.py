@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from pydantic import ConfigDict, (
+from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     ValidationError,
     model_validator,
