@@ -51,6 +51,8 @@ def own_keys(keyring: Keyring, now_ms: int) -> OwnKeys:
         partner=keyring.partner,
         envelope=keyring.envelope,
         receipt=keyring.receipt,
+        log=keyring.log,
+        log_cosign=keyring.cosign,
         open_keys=keyring.open_keys(now_ms, KEY_GRACE_MS),
         retired=keyring.retired(now_ms, KEY_GRACE_MS),
         key_encryption=keyring.key_encryption,

@@ -42,7 +42,8 @@ class Submitting(Protocol):
 class Reading(Protocol):
     """What is needed of exchange.reader.MessageReader."""
 
-    async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
+    async def open(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
+    async def note_shown(self, opened: Sequence[OpenedMessage], *, actor: str) -> None: ...
     async def list(
         self, *, sent: bool | None, page_size: int, page_token: str
     ) -> tuple[tuple[MessageRow, ...], str]: ...
@@ -52,7 +53,7 @@ class Reading(Protocol):
 class Acknowledging(Protocol):
     """What is needed of exchange.acknowledge.AcknowledgeService."""
 
-    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int: ...
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int: ...
 
 
 class ConnectorDesk:
@@ -183,9 +184,10 @@ class ConnectorDesk:
 
     async def message(self, sender: PartnerId, message_id: MessageId) -> DeskMessage:
         """Return one message; see ports.Desk.message."""
-        opened = await self._reading.get(sender, message_id)
+        opened = await self._reading.open(sender, message_id)
         if not self._may_see(opened.stored.row):
             raise NotFound("no such message")
+        await self._reading.note_shown([opened], actor=self._submitter.principal)
         body = self._codec.decode_body(opened.body_bytes) if opened.body_bytes is not None else None
         return DeskMessage(row=opened.stored.row, body=body)
 
@@ -195,7 +197,9 @@ class ConnectorDesk:
 
     async def acknowledge(self, sender: PartnerId, message_id: MessageId) -> None:
         """State that a system of ours has taken a message over."""
-        await self._acknowledging.acknowledge(sender, message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+        await self._acknowledging.acknowledge(
+            sender, message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor=self._submitter.principal
+        )
 
     def note(self, what: str, problem: str) -> None:
         """Keep how a source or sink does, for the status."""

@@ -1,8 +1,197 @@
-"""Keep the log: sign its tree, and never sign two that do not fit together.
+"""Keep the log: sign its tree, and never sign two trees that do not fit together.
 
 A checkpoint is a promise to everybody: the tree that it states only grows. A store that was restored from an older
 copy, or run twice, would break it. Two memories tell: the mark in the key store, which a restored store does not bring
-back with it, and the partners, who keep the newest checkpoint that they saw of ours. Either stops the signing.
+back with it, and the partners, who keep the newest checkpoint of ours that they saw. Either stops the signing for good.
 """
 
+import asyncio
+from typing import Final
 
+from gateway.clock import Clock
+from gateway.crypto.cosign import CosignVerifyKey
+from gateway.crypto.keys import VerifyKey
+from gateway.errors import LogForked, LogProofInvalid, LogRolledBack
+from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.steps import partner_principal, step
+from gateway.ids import PartnerId
+from gateway.model.partner import CardKey, KeyPurpose
+from gateway.ports import (
+    AppendLog,
+    Checkpoint,
+    CommitCheckpoint,
+    KeepPartnerCheckpoint,
+    LogHead,
+    OpenLog,
+    PartnerCheckpoints,
+    ProveConsistency,
+    ReadLogHead,
+    RootAt,
+    Seen,
+    Store,
+)
+from gateway.translog.checkpoint import StatedTree, VerifiedTree, open_checkpoint, parse_body, sign_checkpoint
+from gateway.translog.entry import LogEventType
+from gateway.translog.merkle import verify_consistency
+from gateway.translog.note import CosignatureNoteKey, Ed25519NoteKey, NoteKey, parse_note
+
+MAX_CHECKPOINT_BYTES: Final = 16_384
+"""What partners show one another: a body and a few signatures."""
+
+
+def log_keys(origin: str, keys: tuple[CardKey, ...]) -> tuple[NoteKey, ...]:
+    """Return the keys of a card that may have signed checkpoints of its log, revoked ones left out."""
+    found: list[NoteKey] = []
+    for key in keys:
+        if key.revoke_ms is not None:
+            continue
+        if key.purpose is KeyPurpose.LOG:
+            found.append(Ed25519NoteKey(origin, VerifyKey(key.public_key)))
+        elif key.purpose is KeyPurpose.LOG_COSIGN:
+            found.append(CosignatureNoteKey(origin, CosignVerifyKey(key.public_key)))
+    return tuple(found)
+
+
+class LogKeeper:
+    """Signs our log and remembers what partners signed of theirs."""
+
+    def __init__(self, *, directory: PartnerDirectory, store: Store, clock: Clock, keys: KeyHolder) -> None:
+        self._directory = directory
+        self._store = store
+        self._clock = clock
+        self._keys = keys
+        self._signing = asyncio.Lock()
+        self.problem: LogRolledBack | None = None
+        """Why nothing is signed any more."""
+
+    async def open(self) -> str:
+        """Return the log's name, giving it one the first time: who keeps it, and the key it began with."""
+        keys = self._keys.current
+        return await self._store.write(OpenLog(f"{keys.partner}.concord/exchange-log/{keys.log.id.hex()}"))
+
+    async def head(self) -> LogHead:
+        """Return where the log stands."""
+        return await self._store.read(ReadLogHead())
+
+    def own_keys(self, origin: str) -> tuple[NoteKey, ...]:
+        """Return the keys that verifiers of our log need, the replaced ones too: older checkpoints carry those."""
+        return log_keys(origin, self._directory.card(self._directory.own).keys)
+
+    async def sign_checkpoint(self) -> Checkpoint | None:
+        """Sign the tree if it has grown since the last checkpoint; return the new one.
+
+        Raises:
+            LogRolledBack: The tree is not the one that was signed before, now or earlier in this process.
+            StoreUnavailable: It could not be kept, so nobody sees it.
+        """
+        async with self._signing:
+            if self.problem is not None:
+                raise self.problem
+            head = await self.head()
+            try:
+                await self._check_grown(head)
+            except LogRolledBack as error:
+                self.problem = error
+                raise
+            last = head.checkpoint
+            if head.size == 0 or (last is not None and last.size >= head.size):
+                return None
+            keys, now_ms = self._keys.current, self._clock.now_ms()
+            tree = StatedTree(head.origin, head.size, head.root)
+            # Away from the event loop: ML-DSA takes a millisecond, and nobody's message waits for it.
+            note = await asyncio.to_thread(sign_checkpoint, tree, keys.log, keys.log_cosign, now_ms)
+            checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=note)
+            kept = await self._store.write(CommitCheckpoint(checkpoint))
+            return checkpoint if kept else None
+
+    async def _check_grown(self, head: LogHead) -> None:
+        """Compare the tree with what was signed before.
+
+        Raises:
+            LogRolledBack: It does not begin with that.
+        """
+        signed = [] if head.mark is None else [head.mark]
+        if head.checkpoint is not None:
+            signed.append((head.checkpoint.size, head.checkpoint.root))
+        for size, root in signed:
+            if size > head.size:
+                raise LogRolledBack(f"{size} entries were signed before, and only {head.size} are here")
+            if await self._store.read(RootAt(size)) != root:
+                raise LogRolledBack(f"the first {size} entries are not those that were signed before")
+        if head.checkpoint is not None and head.checkpoint.size < head.size:
+            old = head.checkpoint
+            proof = await self._store.read(ProveConsistency(old_size=old.size, new_size=head.size))
+            try:
+                verify_consistency(old.size, head.size, old.root, head.root, proof)
+            except LogProofInvalid as error:
+                raise LogRolledBack(f"the tree does not follow from the last checkpoint: {error.text}") from None
+
+    # --- what partners know, and what we know of them ----------------------------------------------------------
+
+    async def newest(self) -> bytes:
+        """Return our newest checkpoint; empty before the first."""
+        checkpoint = (await self.head()).checkpoint
+        return b"" if checkpoint is None else checkpoint.note
+
+    async def seen_of(self, partner: PartnerId) -> bytes:
+        """Return the newest checkpoint that we saw of a partner's log; empty when we saw none."""
+        seen = [item for item in await self._store.read(PartnerCheckpoints()) if item.partner == partner]
+        return max(seen, key=lambda item: item.checkpoint.time_ms).checkpoint.note if seen else b""
+
+    async def hear_own(self, partner: PartnerId, note: bytes) -> None:
+        """Take a checkpoint of ours that a partner shows: proof of what we once signed, whatever our files say.
+
+        Raises:
+            LogProofInvalid: It is not signed by us: nothing follows from it.
+            LogRolledBack: It is, and our tree does not fit it.
+        """
+        if not note:
+            return
+        tree = self._opened(self._directory.own, note)
+        head = await self.head()
+        if tree.origin != head.origin:
+            return
+        if tree.size > head.size or await self._store.read(RootAt(tree.size)) != tree.root:
+            self.problem = LogRolledBack(
+                f"'{partner}' holds a checkpoint of ours of {tree.size} entries that is not here"
+            )
+            raise self.problem
+
+    async def hear_partner(self, partner: PartnerId, note: bytes) -> Seen | None:
+        """Keep a checkpoint that a partner shows of its log.
+
+        Raises:
+            LogProofInvalid: Not a checkpoint, or not signed by the partner's log.
+            LogForked: It contradicts one that the partner signed before; both are kept.
+        """
+        if not note:
+            return None
+        tree = self._opened(partner, note)
+        now_ms = self._clock.now_ms()
+        checkpoint = Checkpoint(size=tree.size, root=tree.root, time_ms=now_ms, note=note)
+        seen = await self._store.write(
+            KeepPartnerCheckpoint(partner=partner, origin=tree.origin, checkpoint=checkpoint)
+        )
+        if seen in {Seen.NEWER, Seen.FORK}:
+            noted = step(
+                LogEventType.PARTNER_CHECKPOINT_SEEN,
+                now_ms,
+                actor=partner_principal(partner),
+                partner=partner.code,
+                digest=tree.root,
+                reason=LogForked.reason if seen is Seen.FORK else "",
+                detail=f"{tree.origin} {tree.size}",
+            )
+            await self._store.write(AppendLog((noted,)))
+        if seen is Seen.FORK:
+            raise LogForked(f"the log of '{partner}' states two trees of {tree.size} entries")
+        return seen
+
+    def _opened(self, partner: PartnerId, note: bytes) -> VerifiedTree:
+        if len(note) > MAX_CHECKPOINT_BYTES:
+            raise LogProofInvalid("the checkpoint is too large")
+        origin = parse_body(parse_note(note).text).origin
+        if not origin.startswith(f"{partner}.concord/"):
+            raise LogProofInvalid("the checkpoint is of another state's log")
+        return open_checkpoint(note, log_keys(origin, self._directory.card(partner).keys), origin=origin)

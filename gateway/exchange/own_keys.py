@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.crypto.cosign import CosignKey
 from gateway.crypto.envelope import EnvelopeOpener
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.crypto.receipts import sign_receipts
@@ -18,6 +19,8 @@ class OwnKeys:
     partner: PartnerId
     envelope: SignKey
     receipt: SignKey
+    log: SignKey
+    log_cosign: CosignKey
     open_keys: Mapping[bytes, OpenKey]
     """By key id; the current one and those whose grace still runs."""
     retired: frozenset[bytes]
