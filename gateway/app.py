@@ -21,6 +21,7 @@ from gateway.crypto.certificates import pem_to_der
 from gateway.installation import OpenedHome, warnings_about
 from gateway.installation.endings import warnings_about_endings
 from gateway.installation.recovery import warnings_about_keyring
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.rejected import RejectedCallers
@@ -35,6 +36,7 @@ from gateway.rpc.server import (
 from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
+from gateway.workers.log import integrate, sign_checkpoints
 from gateway.workers.rotation import tend_keys
 
 log = structlog.get_logger(__name__)
@@ -111,6 +113,8 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
+        asyncio.create_task(integrate(parts.store), name="integrate_log"),
+        asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
@@ -177,6 +181,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
     def own_roots() -> tuple[bytes, ...]:
         return (pem_to_der(parts.keyring.authority_certificate_pem),)
 
+    audit = AuditServicer(store=parts.store, keeper=parts.log_keeper, reading=parts.log_reader)
     federation = federation_listener(
         address=config.listen.federation,
         identity=parts.identity,
@@ -184,7 +189,12 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
         directory=parts.directory,
         clock=parts.clock,
         servicer=FederationServicer(
-            receiving=parts.receive, cards=parts.directory, clock=parts.clock, heard=parts.links.heard
+            receiving=parts.receive,
+            cards=parts.directory,
+            log=parts.log_keeper,
+            log_reading=parts.log_reader,
+            clock=parts.clock,
+            heard=parts.links.heard,
         ),
         rejected=rejected,
     )
@@ -202,10 +212,11 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             acknowledging=parts.acknowledge,
             submitters=parts.registry,
         ),
+        audit=audit,
         rejected=rejected,
         tokens=_token_settings(parts),
     )
     parts.registry.on_change(exchange.guard.recheck_all)
-    admin = admin_listener(home=parts.opened.home, backend=administration, rejected=rejected)
+    admin = admin_listener(home=parts.opened.home, backend=administration, audit=audit, rejected=rejected)
     expects = bool(config.system or config.issuer or parts.registry.all())
     return Servers(federation=federation, exchange=exchange, admin=admin, expects_systems=expects)

@@ -21,10 +21,12 @@ from gateway.exchange.deliver import Prefetch
 from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
+from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
@@ -123,6 +125,8 @@ class Parts:
     expiry: ExpiryService
     connectors: Connectors
     pool: KeyPool
+    log_keeper: LogKeeper
+    log_reader: LogReader
     keys_low: Signal
 
     @property
@@ -186,6 +190,8 @@ async def assemble(opened: OpenedHome) -> Parts:
     keys_low = Signal()
     pool = KeyPool(store, keys, clock.now_ms, keys_low.wake)
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
+    keeper = LogKeeper(directory=directory, store=store, clock=clock, keys=keys)
+    await keeper.open()
     links = Links(
         directory=directory,
         store=store,
@@ -196,6 +202,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         clock=clock,
         prefetch=Prefetch(limits.prefetch_mb << 20),
+        log=keeper,
     )
     submit = SubmitService(
         directory=directory,
@@ -260,6 +267,8 @@ async def assemble(opened: OpenedHome) -> Parts:
         acknowledge=acknowledge,
         pool=pool,
         keys_low=keys_low,
+        log_keeper=keeper,
+        log_reader=LogReader(store=store, clock=clock, keeper=keeper),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
         connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
     )

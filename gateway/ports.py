@@ -999,6 +999,15 @@ class ProbeAnswer:
     """Its clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownProof:
+    """What a partner shows of a step in its log, not verified."""
+
+    leaf: bytes
+    proof: bytes
+    disclosure: str
+
+
 class Carrier(Protocol):
     """Moves envelopes and receipts to one partner."""
 
@@ -1023,6 +1032,26 @@ class Carrier(Protocol):
 
         Raises:
             PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+    async def exchange_checkpoints(
+        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
+    ) -> tuple[bytes, bytes]:
+        """Show our newest checkpoint and the newest seen of the partner's log; return the same from it.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+    async def prove_receipt(
+        self, identity: LinkIdentity, card: Card, log_leaf: bytes, message_id: MessageId
+    ) -> ShownProof:
+        """Ask for the proof that the step a receipt names is in the partner's log; nothing of it is verified.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner, or it has no such step.
         """
         ...
 

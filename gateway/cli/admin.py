@@ -4,14 +4,16 @@ The socket stands in a directory that only the gateway's own user may enter: pos
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import grpc
 from concord.v1 import admin_service_pb2 as pb
+from concord.v1 import audit_service_pb2 as audit
 from concord.v1.admin_service_pb2_grpc import AdminServiceStub
+from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
@@ -44,6 +46,7 @@ class AdminClient:
         options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES), ("grpc.enable_http_proxy", 0)]
         self._channel = grpc.insecure_channel(f"unix:{self._path}", options=options)
         self._stub = AdminServiceStub(self._channel)
+        self._audit = AuditServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +114,39 @@ class AdminClient:
         """Prove the link to a partner step by step."""
         with self._errors(f"test the link to '{partner}'"):
             return self._stub.TestPartner(pb.TestPartnerRequest(partner=partner), timeout=TEST_TIMEOUT_S)
+
+    def log_head(self) -> audit.GetHeadResponse:
+        """Return where the exchange log stands."""
+        with self._errors("ask where the log stands"):
+            return self._audit.GetHead(audit.GetHeadRequest(), timeout=TIMEOUT_S)
+
+    def log_search(self, request: audit.SearchEntriesRequest) -> audit.SearchEntriesResponse:
+        """Return a page of entries that match."""
+        with self._errors("search the log"):
+            return self._audit.SearchEntries(request, timeout=TIMEOUT_S)
+
+    def log_entries(self, first: int, count: int, *, disclose: bool) -> Sequence[audit.LogEntryView]:
+        """Return entries in order."""
+        with self._errors("read the log"):
+            request = audit.ListEntriesRequest(first=first, count=count, disclose=disclose)
+            return self._audit.ListEntries(request, timeout=TIMEOUT_S).entries
+
+    def log_tile(self, level: int, number: int, width: int) -> bytes:
+        """Return the hashes of a tile."""
+        with self._errors("read the log"):
+            request = audit.GetTileRequest(level=level, number=number, width=width)
+            return self._audit.GetTile(request, timeout=TIMEOUT_S).hashes
+
+    def log_prove(self, *, index: int | None, message_id: bytes | None) -> audit.ProveEntryResponse:
+        """Return an entry with its proof."""
+        with self._errors("prove the entry"):
+            request = audit.ProveEntryRequest(index=index, message_id=message_id)
+            return self._audit.ProveEntry(request, timeout=TIMEOUT_S)
+
+    def log_check(self) -> Iterator[audit.CheckLogResponse]:
+        """Yield how far a check of the whole log is."""
+        with self._errors("check the log"):
+            yield from self._audit.CheckLog(audit.CheckLogRequest())
 
     def rejected(self) -> pb.ListRejectedCallersResponse:
         """Return callers that were turned away."""

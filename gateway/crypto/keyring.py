@@ -171,7 +171,7 @@ class Keyring:
         seal = tuple(held.on_card() for held in self.seal if held.key is not None or held.revoke_ms is not None)
         # Old identity keys stay off: a fingerprint must never match a key that no longer speaks for us.
         past = tuple(key for key in self.past if key.purpose is not KeyPurpose.IDENTITY)
-        return (*current, self.log_cosign.on_card(), *recovery) + seal[:_KEPT_PAST] + past
+        return (*current, self.log_cosign.on_card(), *recovery, *seal[:_KEPT_PAST], *past)
 
     def rotate_seal(self, now_ms: int, *, revoke: bool = False, lifetime_ms: int = SEAL_LIFETIME_MS) -> "Keyring":
         """Return the keyring with a new encryption key. The old one opens what is on its way, unless revoked."""

@@ -97,6 +97,8 @@ CARD_BYTES: Final = 70_000
 """partner.proto: a card of 64 KiB with up to four signatures."""
 REQUEST_BYTES: Final = 32_768
 """A certificate request of 16 KiB with a name and up to 64 authorities of 128 bytes."""
+CHECKPOINTS_BYTES: Final = 34_000
+"""Two checkpoints of 16 KiB."""
 FRAME_BYTES: Final = 4 << 20
 """A frame of a link, or of streamed submissions."""
 STREAM_AGE_S: Final = 3600.0
@@ -167,7 +169,13 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.ExchangeService.WatchMessages": _stream(_READ),
     "concord.v1.ExchangeService.AcknowledgeMessage": _unary(_READ),
     "concord.v1.ApprovalService.ListApprovals": _unary(_APPROVALS, offered=False),
-    "concord.v1.AuditService.GetHead": _unary(_AUDIT, offered=False),
+    "concord.v1.AuditService.GetHead": _unary(_AUDIT),
+    "concord.v1.AuditService.SearchEntries": _unary(_AUDIT),
+    "concord.v1.AuditService.ListEntries": _unary(_AUDIT),
+    "concord.v1.AuditService.ProveEntry": _unary(_AUDIT),
+    "concord.v1.AuditService.ProveConsistency": _unary(_AUDIT),
+    "concord.v1.AuditService.GetTile": _unary(_AUDIT),
+    "concord.v1.AuditService.CheckLog": _stream(_AUDIT, max_streams=2),
     "grpc.health.v1.Health.Check": _unary(_OPEN),
     "grpc.health.v1.Health.List": _unary(_OPEN),
     "grpc.health.v1.Health.Watch": _stream(_OPEN),
@@ -175,6 +183,8 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.FederationService.Link": _stream(_FEDERATION, FRAME_BYTES, max_streams=MAX_LINKS, is_link=True),
     "concord.v1.FederationService.GetCard": _unary(_FEDERATION, CARD_BYTES),
     "concord.v1.FederationService.Probe": _unary(_FEDERATION),
+    "concord.v1.FederationService.ExchangeCheckpoints": _unary(_FEDERATION, CHECKPOINTS_BYTES),
+    "concord.v1.FederationService.ProveReceipt": _unary(_FEDERATION),
     "concord.v1.AdminService.GetStatus": _unary(_ADMIN),
     "concord.v1.AdminService.ListOutbox": _unary(_ADMIN),
     "concord.v1.AdminService.ListPartners": _unary(_ADMIN),

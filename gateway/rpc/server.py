@@ -17,6 +17,7 @@ from gateway.ids import PartnerId
 from gateway.issuers import Issuer
 from gateway.ports import LinkIdentity
 from gateway.rpc.admin_servicer import AdminBackend, AdminServicer
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import (
     Directory,
     PartnerAuthenticator,
@@ -186,6 +187,7 @@ def exchange_listener(
     submitters: Registrations,
     clock: Clock,
     servicer: ExchangeServicer,
+    audit: AuditServicer | None,
     rejected: RejectedCallers,
     max_stream_age_s: float | None = None,
     tokens: TokenSettings | None = None,
@@ -200,6 +202,7 @@ def exchange_listener(
         submitters: Who may call, by principal, for example "system/early-warning", with which certificates.
         clock: Says when certificates are judged.
         servicer: Answers.
+        audit: Answers auditors.
         rejected: Remembers who was turned away.
         max_stream_age_s: Instead of that in methods.py.
         tokens: Whose access tokens are taken; None for none.
@@ -216,6 +219,7 @@ def exchange_listener(
     health = HealthServicer(names)
     servicers: dict[str, object] = {
         "concord.v1.ExchangeService": servicer,
+        "concord.v1.AuditService": audit,
         "grpc.health.v1.Health": health,
         "grpc.reflection.v1alpha.ServerReflection": ReflectionServicer(names),
     }
@@ -226,10 +230,15 @@ def exchange_listener(
     return ListenerServer(guard, services, bind, on_stop=health.stop)
 
 
-def admin_listener(*, home: Path, backend: AdminBackend, rejected: RejectedCallers) -> ListenerServer:
+def admin_listener(
+    *, home: Path, backend: AdminBackend, audit: AuditServicer | None, rejected: RejectedCallers
+) -> ListenerServer:
     """Return the listener for operators: a Unix socket in the home that only this user may open."""
     guard = Guard(Listener.ADMIN, SocketAuthenticator(), rejected)
-    servicers: dict[str, object] = {"concord.v1.AdminService": AdminServicer(backend)}
+    servicers: dict[str, object] = {
+        "concord.v1.AdminService": AdminServicer(backend),
+        "concord.v1.AuditService": audit,
+    }
     services = {item: servicers.get(item.full_name) for item in services_on(Listener.ADMIN)}
     return ListenerServer(guard, services, _bind_socket((home / SOCKET_FILE).absolute()))
 

@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId, uuid7
@@ -34,6 +35,7 @@ class Links:
         keys: KeyHolder,
         clock: Clock,
         prefetch: Prefetch,
+        log: LogKeeper,
         recovered_card: Callable[[], SignedCard | None] = lambda: None,
     ) -> None:
         self._directory = directory
@@ -44,6 +46,7 @@ class Links:
         self._keys = keys
         self._clock = clock
         self._prefetch = prefetch
+        self._log = log
         self._recovered_card = recovered_card
         # A home has one process, held by a lock: whoever held its leases before is dead, and they need not be sat out.
         self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms()))) if store.shared else _ONLY_PROCESS
@@ -103,6 +106,7 @@ class Links:
                 keys=self._keys,
                 clock=self._clock,
                 prefetch=self._prefetch,
+                log=self._log,
                 recovered_card=self._recovered_card,
             )
         )

@@ -13,10 +13,11 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
+from gateway.errors import CardRejected, LeaseLost, LogForked, LogProofInvalid, LogRolledBack, PartnerUnreachable
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
 from gateway.ids import PartnerId
@@ -63,6 +64,7 @@ LOAD_BYTES: Final = 2 << 20
 RECEIPT_ROWS: Final = 64
 SUCCESS_NOTE_MS: Final = 10_000
 DEFERRED_PAUSE_S: Final = 1.0
+CHECKPOINTS_MS: Final = 60_000
 LIVED_S: Final = 30.0
 """A link that has stood for so long is a good one, though there was nothing to send."""
 
@@ -83,6 +85,7 @@ class LinkParts:
     clock: Clock
     prefetch: Prefetch
     """Shared by all links of this process."""
+    log: LogKeeper
     recovered_card: Callable[[], SignedCard | None]
     """Gives our last card that the recovery key has signed."""
 
@@ -139,6 +142,7 @@ class OpenLink:
         self._heard_ms = parts.clock.now_ms()
         self._noted_ms = 0
         self._shared_card: SignedCard | None = None
+        self._checkpoints_due_ms = 0
         self.receipts_maybe = True
         """Later rungs may wait in the database."""
 
@@ -185,6 +189,7 @@ class OpenLink:
         parts = self._parts
         while True:
             await self._share_card()
+            await self._share_checkpoints()
             await asyncio.sleep(WATCH_S if self._under_way else RENEW_S)
             parts.directory.usable(parts.partner)
             now_ms = parts.clock.now_ms()
@@ -208,6 +213,24 @@ class OpenLink:
             # Their sealed messages still verify against the card we trust; an operator must look at the other one.
             log.warning("card.rejected", partner=parts.partner.code, reason=error.reason)
         self._shared_card = own
+
+    async def _share_checkpoints(self) -> None:
+        """Exchange checkpoints of both logs now and then, so that a log rolled back or forked is found out."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        if now_ms < self._checkpoints_due_ms:
+            return
+        self._checkpoints_due_ms = now_ms + CHECKPOINTS_MS
+        card = parts.directory.card(parts.partner)
+        theirs, seen = await parts.carrier.exchange_checkpoints(
+            parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
+        )
+        try:
+            await parts.log.hear_own(parts.partner, seen)
+            await parts.log.hear_partner(parts.partner, theirs)
+        except (LogProofInvalid, LogForked, LogRolledBack) as error:
+            # Messages go on whatever a log says: people wait for them. Operators are told.
+            log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:
         parts = self._parts
