@@ -336,6 +336,13 @@ class SchemaTooNew(Broken):
     advice = "Run the newer version; this one would damage the data."
 
 
+class FindingsRefused(Rejected):
+    """A source of alerts is configured to take none that breaks the format's rules, and this one does."""
+
+    reason = "FINDINGS_REFUSED"
+    advice = "Have the issuer correct the alert, or set `findings` of the connector's source to take it with findings."
+
+
 class LogProofInvalid(Rejected):
     """A proof, note, checkpoint or tile of an exchange log does not hold, or is not one."""
 

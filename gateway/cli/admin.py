@@ -137,10 +137,9 @@ class AdminClient:
             request = audit.GetTileRequest(level=level, number=number, width=width)
             return self._audit.GetTile(request, timeout=TIMEOUT_S).hashes
 
-    def log_prove(self, *, index: int | None, message_id: bytes | None) -> audit.ProveEntryResponse:
+    def log_prove(self, request: audit.ProveEntryRequest) -> audit.ProveEntryResponse:
         """Return an entry with its proof."""
         with self._errors("prove the entry"):
-            request = audit.ProveEntryRequest(index=index, message_id=message_id)
             return self._audit.ProveEntry(request, timeout=TIMEOUT_S)
 
     def log_check(self) -> Iterator[audit.CheckLogResponse]:

@@ -84,11 +84,14 @@ def register(application: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Prove that a step is in the log, as files that verify with no gateway and no network."""
+        from concord.v1 import audit_service_pb2 as pb
+
+        number = what.isascii() and what.isdigit()
+        request = (
+            pb.ProveEntryRequest(index=int(what)) if number else pb.ProveEntryRequest(message_id=message_bytes(what))
+        )
         with call.admin() as admin:
-            if what.isascii() and what.isdigit():
-                proved = admin.log_prove(index=int(what), message_id=None)
-            else:
-                proved = admin.log_prove(index=None, message_id=message_bytes(what))
+            proved = admin.log_prove(request)
         tree = verify_proof_file(proved.proof, proved.entry.leaf, proved.entry.disclosure, list(proved.verifier_keys))
         data = {**entry_data(proved.entry), "size": tree.size, "origin": tree.origin}
         if out is not None:

@@ -9,9 +9,10 @@ from gateway.errors import LogProofInvalid
 from gateway.translog.check import Recomputed
 from gateway.translog.checkpoint import VerifiedTree, open_checkpoint
 from gateway.translog.entry import Disclosure, verify_disclosure
+from gateway.translog.merkle import TILE_HASHES
 from gateway.translog.note import NoteKey, parse_vkey
 from gateway.translog.proof import parse_proof, verify_proof
-from gateway.translog.tiles import TILE_HASHES, bundle, parse_bundle, tile_path, tiles_of
+from gateway.translog.tiles import bundle, parse_bundle, tile_path, tiles_of
 
 if TYPE_CHECKING:
     from concord.v1.audit_service_pb2 import GetHeadResponse

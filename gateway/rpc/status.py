@@ -67,6 +67,9 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.StoreCorrupt: Code.DATA_LOSS,
     errors.SchemaTooNew: Code.DATA_LOSS,
     errors.LeaseLost: Code.ABORTED,
+    errors.LogProofInvalid: Code.INVALID_ARGUMENT,
+    errors.LogRolledBack: Code.FAILED_PRECONDITION,
+    errors.LogForked: Code.FAILED_PRECONDITION,
 }
 """Total: a test compares it with the classes of gateway.errors, both ways."""
 

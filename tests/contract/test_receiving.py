@@ -275,7 +275,9 @@ async def test_held_messages_of_one_sender_leave_room_for_another(store):
 
 
 async def acknowledge(store, message, now_ms=NOW + 5, label="ack"):
-    return await store.write(AcknowledgeReceived(sender=TH, message_id=own(message), proof=proof(label), now_ms=now_ms, log=log_entry()))
+    return await store.write(
+        AcknowledgeReceived(sender=TH, message_id=own(message), proof=proof(label), now_ms=now_ms, log=log_entry())
+    )
 
 
 async def test_acknowledgement_counts_once_and_waits_for_the_sender(store, make):

@@ -167,6 +167,25 @@ class MemoryReceiving:
         )
 
 
+class MemoryLog:
+    """A log that says nothing of itself and knows no leaf."""
+
+    async def newest(self) -> bytes:
+        return b""
+
+    async def seen_of(self, partner: PartnerId) -> bytes:
+        return b""
+
+    async def hear_own(self, partner: PartnerId, note: bytes) -> None:
+        return None
+
+    async def hear_partner(self, partner: PartnerId, note: bytes) -> None:
+        return None
+
+    async def prove_leaf(self, leaf: bytes, message_id: bytes):
+        raise NotFound("no such leaf")
+
+
 @dataclass
 class Federation:
     """th's gateway as its partners meet it."""
@@ -196,7 +215,9 @@ def new_federation(
     """Not started yet."""
     directory = MemoryDirectory({item.partner: card_of(item) for item in partners})
     receiving, rejected, heard = MemoryReceiving(), RejectedCallers(CLOCK), []
-    servicer = FederationServicer(receiving=receiving, cards=directory, clock=CLOCK, heard=heard.append)
+    servicer = FederationServicer(
+        receiving=receiving, cards=directory, log=MemoryLog(), log_reading=MemoryLog(), clock=CLOCK, heard=heard.append
+    )
     shown = [own.identity]
     listener = federation_listener(
         address=address,
@@ -255,6 +276,7 @@ class MemoryExchange:
     stored: dict = field(default_factory=dict)
     events: list = field(default_factory=list)
     acknowledged: list = field(default_factory=list)
+    shown: list = field(default_factory=list)
     watching: int = 0
 
     async def submit(self, submissions):
@@ -278,11 +300,17 @@ class MemoryExchange:
             decision=self.decision, body_bytes=len(draft.body_bytes), recipients=draft.recipients, expire_ms=2000
         )
 
-    async def get(self, sender, message_id):
+    async def open(self, sender, message_id):
         try:
             return OpenedMessage(*self.stored[sender, message_id])
         except KeyError:
             raise NotFound("no such message") from None
+
+    async def note_shown(self, opened, *, actor):
+        self.shown += [(actor, item.stored.row.message_id) for item in opened]
+
+    async def note_listed(self, *, actor, count):
+        self.shown.append((actor, count))
 
     async def list(self, *, sent, page_size, page_token):
         rows = [stored.row for stored, _ in self.stored.values() if sent is None or stored.row.sent is sent]
@@ -296,7 +324,7 @@ class MemoryExchange:
         finally:
             self.watching -= 1
 
-    async def acknowledge(self, sender, message_id, outcome):
+    async def acknowledge(self, sender, message_id, outcome, *, actor):
         self.acknowledged.append((sender, message_id, outcome))
         return 3000
 
@@ -339,6 +367,7 @@ def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitter
         servicer=ExchangeServicer(
             own=own.partner, submitting=memory, reading=memory, acknowledging=memory, submitters=submitters
         ),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
         tokens=tokens,

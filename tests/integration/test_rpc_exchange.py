@@ -99,6 +99,7 @@ def stored(sender: PartnerId, number: int, *, authority: str = "th/early-warning
         header=b"h",
         digest=b"d" * 32,
         content_sealed=b"c",
+        key_id=b"k" * 16,
         wrapped_message_key=b"w",
         deliveries=(delivery,) if sender == TH else (),
     )

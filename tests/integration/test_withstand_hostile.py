@@ -241,7 +241,12 @@ async def test_a_partner_cannot_speak_about_deliveries_to_others(world):
         (digest,) = query(world.th, "select digest from sent where message_id = ?", answer.message_id)[0]
         for outcome in (Outcome.REFUSED, Outcome.ACKNOWLEDGED_BY_SYSTEM, Outcome.RECEIVED):
             receipt = Receipt(
-                envelope_digest=digest, outcome=outcome, time_ms=SystemClock().now_ms(), reason="", log_position=0
+                envelope_digest=digest,
+                outcome=outcome,
+                time_ms=SystemClock().now_ms(),
+                reason="",
+                log_position=0,
+                log_leaf=b"",
             )
             batch, _ = sign_receipts([receipt], issuer=LA, sign_key=world.rings[LA].receipt, codec=CODEC)
             await world.send(receipts=(batch,))

@@ -78,7 +78,7 @@ async def test_a_message_arrives_whole_and_its_receipt_comes_back(world) -> None
     result = await cn.send("th la", "Typhoon")
     await settled(cn, result, "th")
     await settled(cn, result, "la")
-    bodies = {(await nation.reader.get(CN, result.message_id)).body_bytes for nation in world}
+    bodies = {(await nation.reader.open(CN, result.message_id)).body_bytes for nation in world}
     assert len(bodies) == 1
     assert CODEC.decode_body(bodies.pop()).content.infos[0].headline == "Typhoon"
 
@@ -232,8 +232,8 @@ async def test_a_retired_key_is_answered_with_the_new_card_and_the_message_is_se
     result = await cn.send("th")
     await settled(cn, result, "th")
     assert cn.directory.card(TH).sequence == 2
-    body = (await th.reader.get(CN, result.message_id)).body_bytes
-    assert body == (await cn.reader.get(CN, result.message_id)).body_bytes
+    body = (await th.reader.open(CN, result.message_id)).body_bytes
+    assert body == (await cn.reader.open(CN, result.message_id)).body_bytes
 
 
 async def rotate_seal_key(nation: Nation) -> None:
@@ -307,7 +307,7 @@ async def test_a_known_message_id_with_other_content_is_refused_with_a_signed_re
         [item], sender=CN, sign_key=cn.secrets.envelope, seal_keys={TH: cn.directory.seal_key(TH, now)}, codec=CODEC,
         now_ms=now,
     )  # fmt: skip
-    _, ready = rows_of(batch, [cn.submission(draft)], cn.secrets.kek)
+    _, ready = rows_of(batch, [cn.submission(draft)], cn.pool)
     answer = await th.receive.take_in(
         CN, OutgoingFrame(sequence=1, envelopes=(ready.envelopes[0][0].envelope,), receipts=())
     )
@@ -469,7 +469,9 @@ async def test_a_link_ends_when_told_to_even_if_the_store_cannot_take_its_lease_
 
 
 def stating(nation: Nation, digest: bytes, outcome: Outcome) -> ReceiptBatch:
-    receipt = Receipt(envelope_digest=digest, outcome=outcome, time_ms=nation.clock.now_ms(), reason="", log_position=0)
+    receipt = Receipt(
+        envelope_digest=digest, outcome=outcome, time_ms=nation.clock.now_ms(), reason="", log_position=0, log_leaf=b""
+    )
     batch, _ = sign_receipts([receipt], issuer=nation.partner, sign_key=nation.secrets.receipt, codec=CODEC)
     return batch
 
