@@ -57,6 +57,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.PageTokenInvalid: Code.INVALID_ARGUMENT,
     errors.ConfigInvalid: Code.FAILED_PRECONDITION,
     errors.PassphraseWrong: Code.FAILED_PRECONDITION,
+    errors.ProofRejected: Code.INVALID_ARGUMENT,
     errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,
     errors.ConcurrentUpdate: Code.ABORTED,
     errors.StoreUnavailable: Code.UNAVAILABLE,
@@ -64,6 +65,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.GatewayUnreachable: Code.UNAVAILABLE,
     errors.DeadlineTooShort: Code.DEADLINE_EXCEEDED,
     errors.StoreCorrupt: Code.DATA_LOSS,
+    errors.LogInconsistent: Code.DATA_LOSS,
     errors.SchemaTooNew: Code.DATA_LOSS,
     errors.LeaseLost: Code.ABORTED,
 }
