@@ -63,16 +63,19 @@ def verify_consistency(first: int, second: int, first_root: bytes, second_root: 
     Raises:
         ProofRejected: It does not, or the proof is not exactly as long as these sizes have.
     """
-    _check_hashes([first_root, second_root, *proof])
     _check_size(second)
     if not 0 <= first <= second:
         raise ProofRejected("a tree cannot begin with a larger one")
-    # There is one tree without leaves; any other root of size 0 is a lie that nothing else here would show.
-    if (first == 0 and first_root != EMPTY_ROOT) or (second == 0 and second_root != EMPTY_ROOT):
-        raise ProofRejected("the root of an empty tree is another")
-    if first in {0, second}:
-        if proof or (first == second and first_root != second_root):
-            raise ProofRejected("trees of one size have one root and no proof, and an empty tree needs none")
+    if first == second and (proof or first_root != second_root):
+        raise ProofRejected("trees of one size have one root, and nothing to prove")
+    if first == second != 0:
+        # Nothing is hashed here: what is the same is the same.
+        return
+    _check_hashes([first_root, second_root, *proof])
+    if first == 0:
+        # There is one tree without leaves; any other root of size 0 is a lie that nothing else here would show.
+        if first_root != EMPTY_ROOT or proof:
+            raise ProofRejected("the root of an empty tree is another, or a proof is given where none is needed")
         return
     hashes = list(proof)
     if first & (first - 1) == 0:
