@@ -144,3 +144,8 @@ def test_an_export_that_contradicts_itself_is_not_made():
     with pytest.raises(LogInconsistent) as caught:
         dict(static_files(checkpoint, other.tiles, log))
     assert caught.value.place == "checkpoint of size 300"
+    cut = MemoryLog(300)
+    cut.tiles.kept[0, 0] = cut.tiles.kept[0, 0][:-32]
+    with pytest.raises(LogInconsistent) as caught:
+        dict(static_files(checkpoint, cut.tiles, log))
+    assert caught.value.place == "tile 0/0"
