@@ -276,6 +276,16 @@ class PassphraseWrong(Rejected):
     advice = "Check the credential or passphrase file; the keyring itself is untouched."
 
 
+class ProofRejected(Rejected):
+    """A note, checkpoint, proof or disclosure of an exchange log does not hold."""
+
+    reason = "PROOF_REJECTED"
+    advice = (
+        "Fetch it again from the log; if it is refused again, keep both copies and call the partner: a log may have "
+        "shown two histories."
+    )
+
+
 class QuotaExceeded(Busy):
     """Too much at once from this caller."""
 
@@ -327,6 +337,18 @@ class StoreCorrupt(Broken):
 
     reason = "STORE_CORRUPT"
     advice = "Stop the gateway, keep the files, restore from the last good copy."
+
+
+class LogInconsistent(Broken):
+    """The exchange log contradicts itself or a checkpoint."""
+
+    reason = "LOG_INCONSISTENT"
+    advice = "Stop the gateway, keep the database as it is, and compare with the checkpoints that partners hold."
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        """Tile, entry or checkpoint at which the first contradiction shows."""
 
 
 class SchemaTooNew(Broken):

@@ -28,6 +28,7 @@ SAMPLES = {
     errors.PartnerUnknown: errors.PartnerUnknown("vn"),
     errors.PartnerFrozen: errors.PartnerFrozen("vn"),
     errors.QuotaExceeded: errors.QuotaExceeded(2500),
+    errors.LogInconsistent: errors.LogInconsistent("tile 0/3", "is another"),
 }
 
 
