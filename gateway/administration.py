@@ -32,7 +32,7 @@ from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
 from gateway.rpc.rejected import RejectedCaller, RejectedCallers
 from gateway.system_desk import SystemDesk
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
@@ -190,7 +190,7 @@ class Administration:
                     hosts = [endpoint.rpartition(":")[0].strip("[]") for endpoint in parts.config.endpoints]
                     changed = keyring.rotate_tls(now_ms, [*hosts, "localhost", "127.0.0.1"])
             await parts.use(changed)
-            kind = LogEventType.KEY_REVOKED if revoke else LogEventType.KEY_ROTATED
+            kind = EventType.KEY_REVOKED if revoke else EventType.KEY_ROTATED
             await self._record(kind, detail=purpose)
         return await self.own_card()
 
@@ -244,10 +244,10 @@ class Administration:
         Raises:
             PartnerUnknown: No card of it was added.
         """
-        await self._record(LogEventType.ADMINISTERED, partner=partner.code, detail="partner test")
+        await self._record(EventType.ADMINISTRATION_ACT, partner=partner.code, detail="partner test")
         return await prove_link(self._parts, partner, os.urandom(16))
 
-    async def _record(self, kind: LogEventType, *, partner: str = "", detail: str = "") -> None:
+    async def _record(self, kind: EventType, *, partner: str = "", detail: str = "") -> None:
         """Put in the exchange log what an operator did."""
         now_ms = self._parts.clock.now_ms()
         done = step(kind, now_ms, actor=OPERATOR, partner=partner, detail=detail)

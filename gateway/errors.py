@@ -365,13 +365,6 @@ class FindingsRefused(Rejected):
     advice = "Have the issuer correct the alert, or set `findings` of the connector's source to take it with findings."
 
 
-class LogProofInvalid(Rejected):
-    """A proof, note, checkpoint or tile of an exchange log does not hold, or is not one."""
-
-    reason = "LOG_PROOF_INVALID"
-    advice = "Do not rely on it. Ask whose log it is for a new proof, and keep this one."
-
-
 class LogRolledBack(Broken):
     """Our exchange log is not the one signed before: an older copy was restored, or two gateways run as one."""
 

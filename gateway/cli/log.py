@@ -62,7 +62,7 @@ def register(application: typer.Typer) -> None:
                 entry.step.actor,
                 entry.step.partner,
                 id_text(entry.step.message_id) if entry.step.message_id else "",
-                " ".join(part for part in (entry.step.reason, entry.step.detail) if part),
+                " ".join(part for part in (entry.step.outcome, entry.step.reason, entry.step.detail) if part),
             ]
             for entry in entries
         ]
@@ -92,7 +92,9 @@ def register(application: typer.Typer) -> None:
         )
         with call.admin() as admin:
             proved = admin.log_prove(request)
-        tree = verify_proof_file(proved.proof, proved.entry.leaf, proved.entry.disclosure, list(proved.verifier_keys))
+        tree = verify_proof_file(
+            proved.proof, proved.entry.leaf, proved.entry.disclosure, proved.verifier_keys
+        ).checkpoint
         data = {**entry_data(proved.entry), "size": tree.size, "origin": tree.origin}
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ def register(application: typer.Typer) -> None:
                     reason="NOT_FOUND",
                     code=ExitCode.REFUSED,
                 )
-            with call.output.progress("entries", now.checkpoint_size) as tick:
+            with call.output.progress("files", None) as tick:
                 files = write_static_log(directory, now, admin, disclose=disclose, tick=tick)
         call.output.record(
             {
@@ -229,6 +231,7 @@ def entry_data(entry: "LogEntryView") -> dict[str, Any]:
             "message_id": id_text(step.message_id) if step.message_id else "",
             "thread_id": id_text(step.thread_id) if step.thread_id else "",
             "digest": step.digest.hex(),
+            "outcome": step.outcome,
             "reason": step.reason,
             "detail": step.detail,
         }

@@ -20,8 +20,8 @@ from typing import Final
 
 from gateway.crypto import framing
 from gateway.crypto.codec import CardCodec
-from gateway.crypto.cosign import CosignVerifyKey
 from gateway.crypto.keys import SEAL_KEY_BYTES, VERIFY_KEY_BYTES, SealKey, SignKey, VerifyKey, key_id
+from gateway.crypto.mldsa import MLDSAVerifyKey
 from gateway.errors import CardRejected, EnvelopeRejected, FieldInvalid, Rejected
 from gateway.model.partner import Card, CardKey, CardSignature, KeyPurpose, SignedCard
 
@@ -178,7 +178,7 @@ def _check_keys(card: Card) -> bytes:
             raise CardRejected("a key of the card ends before it starts")
         try:
             if key.purpose is KeyPurpose.LOG_COSIGN:
-                CosignVerifyKey(key.public_key)
+                MLDSAVerifyKey(key.public_key)
             elif key.purpose is KeyPurpose.SEAL:
                 SealKey(key.public_key)
             else:

@@ -4,8 +4,8 @@ import base64
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn, Self
 
-from gateway.crypto.cosign import CosignKey
 from gateway.crypto.keys import OpenKey, SealKey, SignKey, key_id
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import ConfigInvalid
 from gateway.model.header import MAX_AHEAD_MS
 from gateway.model.partner import CardKey, CardSignature, KeyPurpose, SignedCard
@@ -94,14 +94,14 @@ class HeldSignKey:
 class HeldCosignKey:
     """The ML-DSA-44 key of the exchange log, and when it counts."""
 
-    key: CosignKey
+    key: MLDSASignKey
     start_ms: int
     end_ms: int
 
     @classmethod
     def generate(cls, now_ms: int) -> Self:
         """Return a fresh key."""
-        return cls(key=CosignKey.generate(), start_ms=_start(now_ms), end_ms=now_ms + SIGN_LIFETIME_MS)
+        return cls(key=MLDSASignKey.generate(), start_ms=_start(now_ms), end_ms=now_ms + SIGN_LIFETIME_MS)
 
     def on_card(self) -> CardKey:
         """Return the public key as a card lists it."""
@@ -130,7 +130,7 @@ class HeldCosignKey:
             KeyError, ValueError, TypeError, FieldInvalid: Something else than to_json makes.
         """
         return cls(
-            key=CosignKey(from_text(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
+            key=MLDSASignKey(from_text(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
         )
 
 

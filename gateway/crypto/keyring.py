@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn
 import pyrage
 
 from gateway.crypto import certificates
-from gateway.crypto.cosign import CosignKey
 from gateway.crypto.held_keys import (
     IDENTITY_LIFETIME_MS,
     SEAL_LIFETIME_MS,
@@ -30,6 +29,7 @@ from gateway.crypto.held_keys import (
     to_text,
 )
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey, key_id
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import ConfigInvalid, GatewayError, PassphraseWrong
 from gateway.ids import PartnerId
 from gateway.model.partner import CardKey, KeyPurpose, SignedCard
@@ -129,7 +129,7 @@ class Keyring:
         return self._held(KeyPurpose.LOG).key
 
     @property
-    def cosign(self) -> CosignKey:
+    def cosign(self) -> MLDSASignKey:
         """Signs checkpoints beside it."""
         return self.log_cosign.key
 

@@ -10,7 +10,7 @@ from gateway.exchange.steps import step
 from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome, Receipt
 from gateway.ports import AcknowledgeReceived, Codec, FindMessage, LogFilter, SearchLog, Store
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 from gateway.translog.merkle import MAX_SIZE
 
 
@@ -54,14 +54,14 @@ class AcknowledgeService:
         )
         _, (proof,) = sign_receipts([receipt], issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
         log = step(
-            LogEventType.MESSAGE_ACKNOWLEDGED,
+            EventType.MESSAGE_ACKNOWLEDGED,
             now_ms,
             actor=actor,
             partner=sender.code,
             subject=message_id.raw,
             thread=stored.row.thread_id.raw,
             digest=stored.digest,
-            reason=outcome.name,
+            outcome=outcome.name,
         )
         time_ms = await self._store.write(
             AcknowledgeReceived(sender=sender, message_id=message_id, proof=proof, now_ms=now_ms, log=log)
@@ -73,6 +73,6 @@ class AcknowledgeService:
 
     async def _position(self, sender: PartnerId, message_id: MessageId) -> int:
         """Return where our log says that we received the message; 0 when it is not in the tree yet."""
-        wanted = LogFilter(types=(LogEventType.MESSAGE_RECEIVED,), partner=sender.code, subject=message_id.raw)
+        wanted = LogFilter(types=(EventType.MESSAGE_RECEIVED,), partner=sender.code, subject=message_id.raw)
         found = await self._store.read(SearchLog(filter=wanted, before=MAX_SIZE, max_rows=1))
         return found.records[0].index + 1 if found.records else 0

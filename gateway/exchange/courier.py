@@ -29,7 +29,7 @@ from gateway.ports import (
     StoredReceipt,
     WaitingFollower,
 )
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 
 STATED_AT_ONCE: Final = frozenset({Outcome.RECEIVED, Outcome.REFUSED})
 """What the answer to a frame may say of its envelopes. Later rungs come on the partner's own link."""
@@ -213,7 +213,7 @@ class Courier:
                     digest=record.encapsulation_digest, encapsulation=batch.encapsulations[record.encapsulation_digest]
                 ),
                 log=step(
-                    LogEventType.MESSAGE_SEALED_AGAIN,
+                    EventType.MESSAGE_SEALED_AGAIN,
                     now_ms,
                     actor=GATEWAY,
                     partner=partner.code,

@@ -36,7 +36,7 @@ from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import Card, KeyPurpose, SignedCard
 from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, Store
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 
 KEY_GRACE_MS: Final = 37 * 86_400_000
 """DESIGN 5: grace = maximum message lifetime (30 days) + slowest courier (7 days)."""
@@ -276,7 +276,7 @@ class PartnerDirectory:
                 expected_sequence=expected_sequence,
                 now_ms=now_ms,
                 log=step(
-                    LogEventType.CARD_CHANGED if expected_sequence else LogEventType.CARD_ADDED,
+                    EventType.CARD_CHANGED if expected_sequence else EventType.CARD_ADDED,
                     now_ms,
                     actor=actor,
                     partner=verified.card.partner.code,
@@ -296,7 +296,7 @@ class PartnerDirectory:
             PartnerUnknown: No card of it was added.
         """
         self.known(partner)
-        kind = LogEventType.PARTNER_FROZEN if frozen else LogEventType.PARTNER_THAWED
+        kind = EventType.CARD_FROZEN if frozen else EventType.CARD_THAWED
         log = step(kind, self._clock.now_ms(), actor=OPERATOR, partner=partner.code)
         await self._store.write(FreezePartner(partner=partner, frozen=frozen, log=log))
         await self.load()

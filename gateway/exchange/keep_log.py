@@ -9,9 +9,9 @@ import asyncio
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.crypto.cosign import CosignVerifyKey
 from gateway.crypto.keys import VerifyKey
-from gateway.errors import LogForked, LogProofInvalid, LogRolledBack
+from gateway.crypto.mldsa import MLDSAVerifyKey
+from gateway.errors import LogForked, LogRolledBack, MessageTooLarge, ProofRejected
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.steps import partner_principal, step
@@ -31,10 +31,13 @@ from gateway.ports import (
     Seen,
     Store,
 )
-from gateway.translog.checkpoint import StatedTree, VerifiedTree, open_checkpoint, parse_body, sign_checkpoint
-from gateway.translog.entry import LogEventType
+from gateway.translog.checkpoint import Checkpoint as SignedTree
+from gateway.translog.checkpoint import open_checkpoint, sign_checkpoint
+from gateway.translog.entry import EventType
 from gateway.translog.merkle import verify_consistency
-from gateway.translog.note import CosignatureNoteKey, Ed25519NoteKey, NoteKey, parse_note
+from gateway.translog.note import parse_note
+from gateway.translog.note_keys import NoteKey, NoteSigner, SignatureKind
+from gateway.translog.tree_head import TreeHead, parse_tree_head
 
 MAX_CHECKPOINT_BYTES: Final = 16_384
 """What partners show one another: a body and a few signatures."""
@@ -47,10 +50,33 @@ def log_keys(origin: str, keys: tuple[CardKey, ...]) -> tuple[NoteKey, ...]:
         if key.revoke_ms is not None:
             continue
         if key.purpose is KeyPurpose.LOG:
-            found.append(Ed25519NoteKey(origin, VerifyKey(key.public_key)))
+            found.append(NoteKey(origin, SignatureKind.ED25519, VerifyKey(key.public_key)))
         elif key.purpose is KeyPurpose.LOG_COSIGN:
-            found.append(CosignatureNoteKey(origin, CosignVerifyKey(key.public_key)))
+            found.append(NoteKey(origin, SignatureKind.MLDSA44_COSIGNATURE, MLDSAVerifyKey(key.public_key)))
     return tuple(found)
+
+
+def signers_of(note: bytes, keys: tuple[NoteKey, ...]) -> tuple[NoteKey, ...]:
+    """Return those of the keys that a note names as its signers; nothing is verified.
+
+    Raises:
+        MessageMalformed, MessageTooLarge: Not a note.
+    """
+    named = {signature.key_id for signature in parse_note(note).signatures}
+    return tuple(key for key in keys if key.id in named)
+
+
+def open_with(note: bytes, origin: str, keys: tuple[NoteKey, ...]) -> SignedTree:
+    """Return a checkpoint signed by a pair of the keys, whichever were in use then: one of each kind.
+
+    Raises:
+        MessageMalformed, MessageTooLarge: Not a checkpoint.
+        ProofRejected: Another log's, or not signed by such a pair.
+    """
+    used = signers_of(note, keys)
+    if {key.kind for key in used} != {SignatureKind.ED25519, SignatureKind.MLDSA44_COSIGNATURE}:
+        raise ProofRejected("the checkpoint is not signed by both keys of its log")
+    return open_checkpoint(note, origin=origin, log_keys=used)
 
 
 class LogKeeper:
@@ -98,10 +124,14 @@ class LogKeeper:
             if head.size == 0 or (last is not None and last.size >= head.size):
                 return None
             keys, now_ms = self._keys.current, self._clock.now_ms()
-            tree = StatedTree(head.origin, head.size, head.root)
+            tree = TreeHead(head.origin, head.size, head.root)
+            signers = (
+                NoteSigner(head.origin, SignatureKind.ED25519, keys.log),
+                NoteSigner(head.origin, SignatureKind.MLDSA44_COSIGNATURE, keys.log_cosign),
+            )
             # Away from the event loop: ML-DSA takes a millisecond, and nobody's message waits for it.
-            note = await asyncio.to_thread(sign_checkpoint, tree, keys.log, keys.log_cosign, now_ms)
-            checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=note)
+            signed = await asyncio.to_thread(sign_checkpoint, tree, signers, now_ms // 1000)
+            checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=signed.note)
             kept = await self._store.write(CommitCheckpoint(checkpoint))
             return checkpoint if kept else None
 
@@ -124,7 +154,7 @@ class LogKeeper:
             proof = await self._store.read(ProveConsistency(old_size=old.size, new_size=head.size))
             try:
                 verify_consistency(old.size, head.size, old.root, head.root, proof)
-            except LogProofInvalid as error:
+            except ProofRejected as error:
                 raise LogRolledBack(f"the tree does not follow from the last checkpoint: {error.text}") from None
 
     # --- what partners know, and what we know of them ----------------------------------------------------------
@@ -143,7 +173,7 @@ class LogKeeper:
         """Take a checkpoint of ours that a partner shows: proof of what we once signed, whatever our files say.
 
         Raises:
-            LogProofInvalid: It is not signed by us: nothing follows from it.
+            Rejected: It is not a checkpoint signed by us: nothing follows from it.
             LogRolledBack: It is, and our tree does not fit it.
         """
         if not note:
@@ -162,7 +192,7 @@ class LogKeeper:
         """Keep a checkpoint that a partner shows of its log.
 
         Raises:
-            LogProofInvalid: Not a checkpoint, or not signed by the partner's log.
+            Rejected: Not a checkpoint, or not signed by the partner's log.
             LogForked: It contradicts one that the partner signed before; both are kept.
         """
         if not note:
@@ -175,7 +205,7 @@ class LogKeeper:
         )
         if seen in {Seen.NEWER, Seen.FORK}:
             noted = step(
-                LogEventType.PARTNER_CHECKPOINT_SEEN,
+                EventType.PARTNER_CHECKPOINT_SEEN,
                 now_ms,
                 actor=partner_principal(partner),
                 partner=partner.code,
@@ -188,10 +218,10 @@ class LogKeeper:
             raise LogForked(f"the log of '{partner}' states two trees of {tree.size} entries")
         return seen
 
-    def _opened(self, partner: PartnerId, note: bytes) -> VerifiedTree:
+    def _opened(self, partner: PartnerId, note: bytes) -> SignedTree:
         if len(note) > MAX_CHECKPOINT_BYTES:
-            raise LogProofInvalid("the checkpoint is too large")
-        origin = parse_body(parse_note(note).text).origin
+            raise MessageTooLarge("the checkpoint", len(note), MAX_CHECKPOINT_BYTES)
+        origin = parse_tree_head(parse_note(note).text).origin
         if not origin.startswith(f"{partner}.concord/"):
-            raise LogProofInvalid("the checkpoint is of another state's log")
-        return open_checkpoint(note, log_keys(origin, self._directory.card(partner).keys), origin=origin)
+            raise ProofRejected("the checkpoint is of another state's log")
+        return open_with(note, origin, log_keys(origin, self._directory.card(partner).keys))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.crypto.cosign import CosignKey
 from gateway.crypto.envelope import EnvelopeOpener
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.crypto.receipts import sign_receipts
 from gateway.ids import PartnerId
 from gateway.model.envelope import Envelope, ReceiptProof
@@ -20,7 +20,7 @@ class OwnKeys:
     envelope: SignKey
     receipt: SignKey
     log: SignKey
-    log_cosign: CosignKey
+    log_cosign: MLDSASignKey
     open_keys: Mapping[bytes, OpenKey]
     """By key id; the current one and those whose grace still runs."""
     retired: frozenset[bytes]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import LogProofInvalid, NotFound, StoreCorrupt
-from gateway.exchange.keep_log import LogKeeper
+from gateway.errors import NotFound, Rejected, StoreCorrupt
+from gateway.exchange.keep_log import LogKeeper, open_with
 from gateway.exchange.steps import step
 from gateway.ports import (
     AppendLog,
@@ -28,12 +28,12 @@ from gateway.ports import (
     SearchLog,
     Store,
 )
-from gateway.translog.check import Recomputed
-from gateway.translog.checkpoint import open_checkpoint
-from gateway.translog.entry import LogEventType, disclose, verify_disclosure
+from gateway.translog.disclosure import disclose, verify_disclosure
+from gateway.translog.entry import EventType
 from gateway.translog.merkle import MAX_SIZE, leaf_hash
-from gateway.translog.note import NoteKey
-from gateway.translog.proof import LogProof, write_proof
+from gateway.translog.note_keys import NoteKey
+from gateway.translog.proof import write_proof
+from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
 
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
@@ -82,7 +82,7 @@ class LogReader:
         """Return where the log stands."""
         return await self._keeper.head()
 
-    async def _record(self, kind: LogEventType, actor: str, detail: str) -> None:
+    async def _record(self, kind: EventType, actor: str, detail: str) -> None:
         await self._store.write(AppendLog((step(kind, self._clock.now_ms(), actor=actor, detail=detail),)))
 
     async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> LogMatches:
@@ -91,14 +91,14 @@ class LogReader:
         found = await self._store.read(
             SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size)
         )
-        await self._record(LogEventType.LOG_SEARCHED, actor, f"{found.total} found")
+        await self._record(EventType.LOG_SEARCHED, actor, f"{found.total} found")
         return found
 
     async def entries(self, first: int, count: int, *, disclosed: bool, actor: str) -> tuple[LogRecord, ...]:
         """Return entries in order."""
         records = await self._store.read(ReadLog(first=first, max_rows=count))
         if disclosed and records:
-            await self._record(LogEventType.LOG_EXPORTED, actor, f"{first} to {records[-1].index}")
+            await self._record(EventType.LOG_EXPORTED, actor, f"{first} to {records[-1].index}")
         return records
 
     async def prove(self, *, index: int | None, message_id: bytes, actor: str) -> ProvedEntry:
@@ -115,7 +115,7 @@ class LogReader:
                 raise NotFound("no entry of the log is about this message")
             index = found.records[0].index
         proved = await self._prove(index)
-        await self._record(LogEventType.LOG_PROVED, actor, f"entry {index}")
+        await self._record(EventType.LOG_PROVED, actor, f"entry {index}")
         return proved
 
     async def prove_leaf(self, leaf: bytes, message_id: bytes) -> ProvedEntry:
@@ -148,7 +148,7 @@ class LogReader:
         if checkpoint is None or checkpoint.size <= index:
             raise NotFound("the entry is not under a checkpoint yet")
         hashes = await self._store.read(ProveInclusion(index=index, size=checkpoint.size))
-        return ProvedEntry(records[0], write_proof(LogProof(index, hashes, checkpoint.note)))
+        return ProvedEntry(records[0], write_proof(index, hashes, checkpoint.note))
 
     async def consistency(self, old_size: int, new_size: int) -> tuple[tuple[bytes, ...], bytes, bytes]:
         """Return a consistency proof and both roots.
@@ -178,7 +178,7 @@ class LogReader:
         await self._integrate()
         head = await self._keeper.head()
         progress = CheckProgress(head.size)
-        tree = Recomputed()
+        tree = Frontier.empty()
         checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
         signed = {item.size: item for item in checkpoints if item.size <= head.size}
         for late in [item for item in checkpoints if item.size > head.size]:
@@ -198,8 +198,9 @@ class LogReader:
                 break
             for record in records:
                 self._check_record(record, progress)
-            changed = await asyncio.to_thread(tree.add, [record.leaf for record in records])
-            await self._check_tiles(changed, progress, last=tree.size == head.size)
+            grown = await asyncio.to_thread(tree.append, [leaf_hash(record.leaf) for record in records])
+            tree = grown.frontier
+            await self._check_tiles(grown.tiles, progress, last=tree.size == head.size)
             if tree.size in signed:
                 progress.checkpoints += 1
                 self._check_signed(signed[tree.size].note, tree, keys, progress)
@@ -218,24 +219,24 @@ class LogReader:
         progress.disclosed += 1
         try:
             verify_disclosure(record.leaf, disclose(record.event, record.salts))
-        except (LogProofInvalid, ValueError) as error:
+        except (Rejected, ValueError) as error:
             progress.found(f"entry {record.index}: {error}")
 
-    async def _check_tiles(self, changed: dict[tuple[int, int], bytes], progress: CheckProgress, *, last: bool) -> None:
-        for (level, number), hashes in changed.items():
+    async def _check_tiles(self, changed: tuple[Tile, ...], progress: CheckProgress, *, last: bool) -> None:
+        for tile in changed:
             # A tile that still grows is compared when it is full, or at the end.
-            if len(hashes) == 256 * 32 or last:
-                stored = await self._store.read(ReadTile(level, number))
-                if stored != hashes:
-                    progress.found(f"tile {level}/{number} is not the one that the entries make")
+            if tile.width == TILE_WIDTH or last:
+                stored = await self._store.read(ReadTile(tile.level, tile.number))
+                if stored != tile.hashes:
+                    progress.found(f"tile {tile.level}/{tile.number} is not the one that the entries make")
 
     @staticmethod
     def _check_signed(
-        note: bytes, tree: Recomputed, keys: tuple[str, tuple[NoteKey, ...]], progress: CheckProgress
+        note: bytes, tree: Frontier, keys: tuple[str, tuple[NoteKey, ...]], progress: CheckProgress
     ) -> None:
         try:
-            stated = open_checkpoint(note, keys[1], origin=keys[0])
-        except LogProofInvalid as error:
+            stated = open_with(note, *keys)
+        except Rejected as error:
             progress.found(f"the checkpoint of {tree.size} entries: {error.text}")
             return
         if stated.root != tree.root or stated.size != tree.size:

@@ -28,7 +28,7 @@ from gateway.ports import (
     Store,
     StoredMessage,
 )
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
@@ -95,7 +95,7 @@ class MessageReader:
         now_ms = self._clock.now_ms()
         steps = tuple(
             step(
-                LogEventType.MESSAGE_SHOWN,
+                EventType.MESSAGE_SHOWN,
                 now_ms,
                 actor=actor,
                 partner=item.stored.row.sender.code,
@@ -111,7 +111,7 @@ class MessageReader:
 
     async def note_listed(self, *, actor: str, count: int) -> None:
         """Put in the exchange log, durably, that a list was shown."""
-        listed = step(LogEventType.LIST_SHOWN, self._clock.now_ms(), actor=actor, detail=f"{count} messages")
+        listed = step(EventType.LIST_SHOWN, self._clock.now_ms(), actor=actor, detail=f"{count} messages")
         await self._store.write(AppendLog((listed,)))
 
     def _check(self, stored: StoredMessage) -> None:

@@ -54,7 +54,7 @@ from gateway.ports import (
     Store,
     StoredReceipt,
 )
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
 from gateway.translog.merkle import leaf_hash
 
 HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
@@ -350,7 +350,7 @@ class ReceiveService:
         for index, item, authority in known:
             header = item.header
             steps[index] = step(
-                LogEventType.MESSAGE_RECEIVED,
+                EventType.MESSAGE_RECEIVED,
                 now_ms,
                 actor=actor,
                 partner=partner.code,
@@ -366,7 +366,7 @@ class ReceiveService:
             except Busy:
                 break
             steps[index] = step(
-                LogEventType.MESSAGE_REFUSED, now_ms, actor=actor, partner=partner.code, digest=digest, reason=reason
+                EventType.MESSAGE_REFUSED, now_ms, actor=actor, partner=partner.code, digest=digest, reason=reason
             )
         return steps
 

@@ -5,7 +5,7 @@ At rest ciphertext and key wraps lie under a key of the message's own, which liv
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.crypto.at_rest import open_content, open_record, seal_content, seal_record
 from gateway.crypto.envelope import SealedBatch, SealedEnvelope, SealedRecord
@@ -17,7 +17,9 @@ from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.ports import EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
-from gateway.translog.entry import LogEventType
+from gateway.translog.entry import EventType
+
+MAX_CODES: Final = 64
 
 
 class _Submitter(Protocol):
@@ -112,16 +114,22 @@ def _row(sealed: SealedEnvelope, submission: _Submission, pool: KeyPool) -> Seal
             for record in sealed.records
         ),
         log=step(
-            LogEventType.MESSAGE_RELEASED,
+            EventType.MESSAGE_RELEASED,
             header.create_ms,
             actor=submission.submitter.principal,
-            partner=",".join(record.partner.code for record in sealed.records),
+            partner=sealed.records[0].partner.code if len(sealed.records) == 1 else "",
             subject=header.message_id.raw,
             thread=header.thread_id.raw,
             digest=sealed.digest,
-            detail=f"{described(header)} for {draft.body.authority}",
+            detail=f"{described(header)} for {draft.body.authority} to {_codes(sealed.records)}",
         ),
     )
+
+
+def _codes(records: Sequence[SealedRecord]) -> str:
+    """Return whom a message goes to; very many are counted."""
+    few = " ".join(record.partner.code for record in records[:MAX_CODES])
+    return few if len(records) <= MAX_CODES else f"{few} and {len(records) - MAX_CODES} more"
 
 
 def _ready(sealed: SealedEnvelope, record: SealedRecord, batch: SealedBatch) -> ReadyEnvelope:

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.ids import PartnerId
 from gateway.model.header import Header
 from gateway.ports import LogEntry
-from gateway.translog.entry import SALTS_BYTES, LogEvent, LogEventType, make_leaf
+from gateway.translog.entry import SALTS_BYTES, EventType, LogEvent, leaf
 
 GATEWAY: Final = "gateway"
 OPERATOR: Final = "operator"
@@ -27,7 +27,7 @@ def new_salts() -> bytes:
 
 
 def step(
-    kind: LogEventType,
+    kind: EventType,
     time_ms: int,
     *,
     actor: str,
@@ -35,6 +35,7 @@ def step(
     subject: bytes = b"",
     thread: bytes = b"",
     digest: bytes = b"",
+    outcome: str = "",
     reason: str = "",
     detail: str = "",
 ) -> LogEntry:
@@ -47,11 +48,12 @@ def step(
         subject=subject,
         thread=thread,
         digest=digest,
+        outcome=outcome,
         reason=reason,
         detail=detail,
     )
     salts = new_salts()
-    return LogEntry(make_leaf(event, salts), salts, event)
+    return LogEntry(leaf(event, salts), salts, event)
 
 
 def described(header: Header) -> str:

@@ -6,17 +6,24 @@ from typing import Final
 from concord.v1 import audit_service_pb2 as pb
 
 from gateway.errors import FieldInvalid, PageTokenInvalid
-from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.keep_log import LogKeeper, signers_of
 from gateway.exchange.read_log import CheckProgress, LogReader
 from gateway.ids import PartnerId
-from gateway.ports import LogFilter, LogRecord, PartnerCheckpoints, Store
+from gateway.ports import LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import set_time, sized, time_from_proto
 from gateway.rpc.convert.view import time_to_proto
-from gateway.translog.entry import LogEventType, disclose
+from gateway.translog.disclosure import disclose, to_json
+from gateway.translog.entry import EventType
 from gateway.translog.merkle import MAX_SIZE
 
-_TYPES: Final = {kind.words: kind for kind in LogEventType}
+
+def words_of(kind: EventType) -> str:
+    """Return a type as people and filters write it, for example message-released."""
+    return kind.name.lower().replace("_", "-")
+
+
+_TYPES: Final = {words_of(kind): kind for kind in EventType}
 
 
 class AuditServicer:
@@ -35,7 +42,7 @@ class AuditServicer:
             size=head.size,
             root=head.root,
             waiting=head.waiting,
-            verifier_keys=self._keys(head.origin),
+            verifier_keys=self._keys(head),
             seen=[
                 pb.SeenCheckpoint(
                     partner=item.partner.code,
@@ -55,8 +62,10 @@ class AuditServicer:
             set_time(response.checkpoint_time, head.checkpoint.time_ms)
         return response
 
-    def _keys(self, origin: str) -> list[str]:
-        return [key.vkey for key in self._keeper.own_keys(origin)]
+    def _keys(self, head: LogHead) -> list[str]:
+        """Return the keys that verify the newest checkpoint: of keys that were replaced, none it does not need."""
+        keys = self._keeper.own_keys(head.origin)
+        return [str(key) for key in (keys if head.checkpoint is None else signers_of(head.checkpoint.note, keys))]
 
     async def search_entries(self, request: pb.SearchEntriesRequest, caller: Caller) -> pb.SearchEntriesResponse:
         """Return a page of entries that match, and how many there are in all."""
@@ -96,9 +105,9 @@ class AuditServicer:
         proved = await self._reading.prove(
             index=request.index if which == "index" else None, message_id=request.message_id, actor=caller.principal
         )
-        origin = (await self._reading.head()).origin
+        head = await self._reading.head()
         return pb.ProveEntryResponse(
-            entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=self._keys(origin)
+            entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=self._keys(head)
         )
 
     async def prove_consistency(self, request: pb.ProveConsistencyRequest, _: Caller) -> pb.ProveConsistencyResponse:
@@ -159,16 +168,17 @@ def _view(record: LogRecord, *, disclosed: bool) -> pb.LogEntryView:
     if disclosed and event is not None:
         view.step.CopyFrom(
             pb.LogStep(
-                type=event.type.words,
+                type=words_of(event.type),
                 time=time_to_proto(event.time_ms),
                 actor=event.actor,
                 partner=event.partner,
                 message_id=event.subject,
                 thread_id=event.thread,
                 digest=event.digest,
+                outcome=event.outcome,
                 reason=event.reason,
                 detail=event.detail,
             )
         )
-        view.disclosure = disclose(event, record.salts).to_json()
+        view.disclosure = to_json(disclose(event, record.salts))
     return view

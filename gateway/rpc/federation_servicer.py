@@ -16,7 +16,7 @@ from gateway.rpc.callers import Caller
 from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.pipeline import answer_in_order
-from gateway.translog.entry import disclose
+from gateway.translog.disclosure import disclose, to_json
 
 WINDOW_FRAMES: Final = 4
 """Frames of one link worked on at once. A sender keeps more in flight (workers.open_link), so that one is there."""
@@ -136,7 +136,7 @@ class FederationServicer:
         _partner(caller)
         proved = await self._log_reading.prove_leaf(request.log_leaf, request.message_id)
         record = proved.record
-        shown = "" if record.event is None else disclose(record.event, record.salts).to_json()
+        shown = "" if record.event is None else to_json(disclose(record.event, record.salts))
         return pb.ProveReceiptResponse(leaf=record.leaf, proof=proved.proof, disclosure=shown)
 
 

@@ -6,12 +6,12 @@ time hashes what is enqueued into the tree: the state row is locked, so that two
 Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log" (the tree or its checkpoints grew).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Integer, bindparam, delete, select, update
 
-from gateway.errors import StoreCorrupt
+from gateway.errors import LogInconsistent, StoreCorrupt
 from gateway.ports import (
     AppendLog,
     CommitCheckpoint,
@@ -35,7 +35,8 @@ from gateway.store.tables import (
     partner_checkpoint,
 )
 from gateway.store.transaction import LogColumns, Session, Transaction
-from gateway.translog import merkle, tiles
+from gateway.translog.merkle import HASH_BYTES, leaf_hash
+from gateway.translog.tiles import Frontier
 
 LOG_BATCH: Final = 256
 """So many entries are integrated without waiting for a second to pass: one tile."""
@@ -66,9 +67,7 @@ NEXT_WAITING: Final = Statement(
     select(*log_waiting.c).order_by(log_waiting.c.id).limit(bindparam("max_rows", type_=Integer))
 )
 DROP_WAITING: Final = Lookup(lambda keys: delete(log_waiting).where(log_waiting.c.id.in_(keys)), log_waiting.c.id)
-SOME_TILES: Final = Lookup(
-    lambda keys: select(log_tile.c.id, log_tile.c.hashes).where(log_tile.c.id.in_(keys)), log_tile.c.id
-)
+ONE_TILE: Final = Statement(select(log_tile.c.hashes).where(log_tile.c.id == bindparam("of_tile")))
 LAST_CHECKPOINT: Final = Statement(select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1)))
 ADD_CHECKPOINT: Final = Insert(log_checkpoint)
 PUT_MARK: Final = Insert(log_mark, key=("id",), replace=("size", "root"))
@@ -112,6 +111,7 @@ def log_columns(entry: LogEntry) -> LogColumns:
         event.subject,
         event.thread,
         event.digest,
+        event.outcome,
         event.reason,
         event.detail,
         entry.salts,
@@ -151,25 +151,33 @@ def tile_id(level: int, number: int) -> int:
     return level * TILES + number
 
 
-def read_tiles(session: Session, wanted: Iterable[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
-    """Return tiles by level and number; those that are not there are left out."""
-    rows = session.look_up(SOME_TILES, [tile_id(level, number) for level, number in wanted])
-    return {divmod(number, TILES): hashes for number, hashes in rows}
+class StoredTiles:
+    """Tiles of a session (translog.merkle.TileReader)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def read(self, level: int, number: int, width: int) -> bytes:
+        """Return the first hashes of a tile, as many as there are."""
+        row = self._session.row(ONE_TILE, of_tile=tile_id(level, number))
+        return b"" if row is None else bytes(row[0][: width * HASH_BYTES])
 
 
 def integrate_log(tx: Transaction, operation: IntegrateLog) -> int:
     """Hash enqueued entries into the tree."""
-    _, size, _ = _state(tx)
+    _, size, root = _state(tx)
     leaves = _take_leaves(tx, size, operation.max_entries)
     if not leaves:
         return 0
-    edge = read_tiles(tx, tiles.edge(size))
     try:
-        grown = tiles.append(size, edge, [merkle.leaf_hash(leaf) for leaf in leaves])
-    except ValueError:
-        raise StoreCorrupt("the tiles of the exchange log do not fit its size") from None
-    tx.insert(PUT_TILES, [(tile_id(*place), hashes) for place, hashes in grown.tiles.items()])
-    tx.run(MOVE_STATE, new_size=grown.size, new_root=grown.root)
+        edge = Frontier.load(StoredTiles(tx), size)
+    except LogInconsistent as error:
+        raise StoreCorrupt(f"the exchange log is damaged: {error.text}") from None
+    if edge.root != root:
+        raise StoreCorrupt("the tiles of the exchange log do not lead to its root")
+    grown = edge.append([leaf_hash(leaf) for leaf in leaves])
+    tx.insert(PUT_TILES, [(tile_id(tile.level, tile.number), tile.hashes) for tile in grown.tiles])
+    tx.run(MOVE_STATE, new_size=grown.frontier.size, new_root=grown.frontier.root)
     tx.touch("log")
     return len(leaves)
 

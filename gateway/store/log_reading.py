@@ -1,10 +1,12 @@
 """The exchange log as it is read: head, proofs, tiles, entries, searches."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, or_, select
 
-from gateway.errors import StoreCorrupt
+from gateway.errors import FieldInvalid, LogInconsistent, StoreCorrupt
 from gateway.ids import PartnerId
 from gateway.ports import (
     Checkpoint,
@@ -23,7 +25,7 @@ from gateway.ports import (
     SearchLog,
     SeenCheckpoint,
 )
-from gateway.store.log import LAST_CHECKPOINT, read_tiles
+from gateway.store.log import LAST_CHECKPOINT, StoredTiles
 from gateway.store.statement import Statement, constant
 from gateway.store.tables import (
     log_checkpoint,
@@ -35,8 +37,9 @@ from gateway.store.tables import (
     partner_checkpoint,
 )
 from gateway.store.transaction import Row, Session
-from gateway.translog import merkle
-from gateway.translog.entry import LogEvent, LogEventType
+from gateway.translog.entry import EventType, LogEvent
+from gateway.translog.merkle import consistency_proof, inclusion_proof, tree_root
+from gateway.translog.tiles import TILE_WIDTH
 
 STATE: Final = Statement(
     select(
@@ -56,6 +59,7 @@ _STEP = (
     log_disclosure.c.subject,
     log_disclosure.c.thread,
     log_disclosure.c.digest,
+    log_disclosure.c.outcome,
     log_disclosure.c.reason,
     log_disclosure.c.detail,
     log_disclosure.c.salts,
@@ -104,17 +108,12 @@ def _checkpoint(row: Row) -> Checkpoint:
     return Checkpoint(size=size, root=root, time_ms=time_ms, note=note)
 
 
-class _Tiles:
-    """Reads tiles of a session for proofs."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def read(self, level: int, number: int, width: int) -> bytes:
-        hashes = read_tiles(self._session, [(level, number)]).get((level, number), b"")
-        if len(hashes) < width * merkle.HASH_BYTES:
-            raise StoreCorrupt("a tile of the exchange log is missing or damaged")
-        return hashes[: width * merkle.HASH_BYTES]
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except LogInconsistent as error:
+        raise StoreCorrupt(f"the exchange log is damaged: {error.text}") from None
 
 
 def _size_at_least(session: Session, size: int) -> None:
@@ -125,41 +124,48 @@ def _size_at_least(session: Session, size: int) -> None:
 def prove_inclusion(session: Session, query: ProveInclusion) -> tuple[bytes, ...]:
     """Return an inclusion proof."""
     _size_at_least(session, query.size)
-    return tuple(merkle.inclusion_proof(query.index, query.size, _Tiles(session)))
+    with _damage():
+        return inclusion_proof(StoredTiles(session), query.index, query.size)
 
 
 def prove_consistency(session: Session, query: ProveConsistency) -> tuple[bytes, ...]:
     """Return a consistency proof."""
     _size_at_least(session, query.new_size)
-    return tuple(merkle.consistency_proof(query.old_size, query.new_size, _Tiles(session)))
+    with _damage():
+        return consistency_proof(StoredTiles(session), query.old_size, query.new_size)
 
 
 def root_at(session: Session, query: RootAt) -> bytes:
     """Return the root at a size."""
     _size_at_least(session, query.size)
-    return merkle.root_at(query.size, _Tiles(session))
+    with _damage():
+        return tree_root(StoredTiles(session), query.size)
 
 
 def read_tile(session: Session, query: ReadTile) -> bytes | None:
     """Return a tile."""
-    return read_tiles(session, [(query.level, query.number)]).get((query.level, query.number))
+    return StoredTiles(session).read(query.level, query.number, TILE_WIDTH) or None
 
 
 def _record(row: Row) -> LogRecord:
-    position, leaf, kind, time_ms, actor, partner, subject, thread, digest, reason, detail, salts = row
+    position, leaf, kind, time_ms, actor, partner, subject, thread, digest, outcome, reason, detail, salts = row
     event = None
     if kind is not None:
-        event = LogEvent(
-            type=LogEventType(kind),
-            time_ms=time_ms,
-            actor=actor,
-            partner=partner,
-            subject=subject,
-            thread=thread,
-            digest=digest,
-            reason=reason,
-            detail=detail,
-        )
+        try:
+            event = LogEvent(
+                type=EventType(kind),
+                time_ms=time_ms,
+                actor=actor,
+                partner=partner,
+                subject=subject,
+                thread=thread,
+                digest=digest,
+                outcome=outcome,
+                reason=reason,
+                detail=detail,
+            )
+        except (ValueError, FieldInvalid):
+            raise StoreCorrupt("what an entry of the exchange log discloses is damaged") from None
     return LogRecord(index=position - 1, leaf=leaf, event=event, salts=salts or b"")
 
 

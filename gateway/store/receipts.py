@@ -15,7 +15,7 @@ from gateway.store.rows import digest_head, pack_proof
 from gateway.store.statement import Insert, Lookup
 from gateway.store.tables import EXPIRED, RECEIVED, REFUSED, RUNGS, WAITING, outbox, resealed, rung, sent
 from gateway.store.transaction import Row, Transaction
-from gateway.translog.entry import LogEvent, LogEventType, make_leaf
+from gateway.translog.entry import EventType, LogEvent, leaf
 
 DELIVERIES: Final = Lookup(
     lambda keys: (
@@ -141,17 +141,16 @@ def _step(item: StoredReceipt, now_ms: int, partner: str, message_id: bytes) -> 
     receipt = item.receipt
     ours = item.proof.issuer.code != partner
     event = LogEvent(
-        type=LogEventType.MESSAGE_EXPIRED if ours else LogEventType.RECEIPT_STORED,
+        type=EventType.MESSAGE_EXPIRED if ours else EventType.RECEIPT_STORED,
         time_ms=now_ms,
         actor="gateway" if ours else f"partner/{partner}",
         partner=partner,
         subject=message_id,
-        thread=b"",
         digest=receipt.envelope_digest,
-        reason=f"{receipt.outcome.name} {receipt.reason}" if receipt.reason else receipt.outcome.name,
-        detail="",
+        outcome=receipt.outcome.name,
+        reason=receipt.reason,
     )
-    return LogEntry(make_leaf(event, item.salts), item.salts, event)
+    return LogEntry(leaf(event, item.salts), item.salts, event)
 
 
 def commit_receipts(tx: Transaction, operations: Sequence[CommitReceipts]) -> list[LeaseLost | None]:

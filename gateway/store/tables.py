@@ -324,6 +324,7 @@ _STEP = (
     ("subject", LargeBinary),
     ("thread", LargeBinary),
     ("digest", LargeBinary),
+    ("outcome", String),
     ("reason", String),
     ("detail", String),
     ("salts", LargeBinary),

@@ -15,8 +15,8 @@ from gateway.store.statement import Engine, Insert, Lookup, Statement
 
 Row = Any
 """A tuple from the driver."""
-LogColumns = tuple[bytes, int, int, str, str, bytes, bytes, bytes, str, str, bytes]
-"""leaf, type, time_ms, actor, partner, subject, thread, digest, reason, detail, salts"""
+LogColumns = tuple[bytes, int, int, str, str, bytes, bytes, bytes, str, str, str, bytes]
+"""leaf, type, time_ms, actor, partner, subject, thread, digest, outcome, reason, detail, salts"""
 
 
 class Cursor(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import CardRejected, LeaseLost, LogForked, LogProofInvalid, LogRolledBack, PartnerUnreachable
+from gateway.errors import CardRejected, LeaseLost, LogForked, LogRolledBack, PartnerUnreachable, Rejected
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
@@ -228,7 +228,7 @@ class OpenLink:
         try:
             await parts.log.hear_own(parts.partner, seen)
             await parts.log.hear_partner(parts.partner, theirs)
-        except (LogProofInvalid, LogForked, LogRolledBack) as error:
+        except (Rejected, LogForked, LogRolledBack) as error:
             # Messages go on whatever a log says: people wait for them. Operators are told.
             log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
 

@@ -17,7 +17,7 @@ from gateway.ports import (
     SealedMessage,
     StoredReceipt,
 )
-from gateway.translog.entry import LogEvent, LogEventType, make_leaf
+from gateway.translog.entry import EventType, LogEvent, leaf
 
 NOW = 1_764_000_000_000
 CN, TH, LA, VN = (PartnerId(code) for code in ("cn", "th", "la", "vn"))
@@ -97,7 +97,7 @@ class Maker:
             key_id=blob(("key id", own_id.raw, self.count), 16),
             wrapped_message_key=blob(("key", own_id.raw), 72),
             outbox=tuple(rows),
-            log=log_entry(LogEventType.MESSAGE_RELEASED, own_id.raw),
+            log=log_entry(EventType.MESSAGE_RELEASED, own_id.raw),
         )
 
     def received(
@@ -145,11 +145,11 @@ class Maker:
             wrapped_message_key=blob(("key", own_id.raw), 72),
             proof=proof(("our receipt", own_id.raw), CN),
             hold_until_ms=hold_until_ms,
-            log=log_entry(LogEventType.MESSAGE_RECEIVED, own_id.raw, sender.code),
+            log=log_entry(EventType.MESSAGE_RECEIVED, own_id.raw, sender.code),
         )
 
 
-def log_entry(kind: LogEventType = LogEventType.CARD_ADDED, subject: bytes = b"", partner: str = "th") -> LogEntry:
+def log_entry(kind: EventType = EventType.CARD_ADDED, subject: bytes = b"", partner: str = "th") -> LogEntry:
     """Return a step for the exchange log."""
     event = LogEvent(
         type=kind,
@@ -163,7 +163,7 @@ def log_entry(kind: LogEventType = LogEventType.CARD_ADDED, subject: bytes = b""
         detail="",
     )
     salts = blob(("log salts", kind, subject), 80)
-    return LogEntry(make_leaf(event, salts), salts, event)
+    return LogEntry(leaf(event, salts), salts, event)
 
 
 def proof(label: object, issuer: PartnerId = TH) -> ReceiptProof:

@@ -23,6 +23,7 @@ from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow
 from gateway.ports import FrameAnswer, LinkIdentity, SubmissionResult, SubmissionStatus
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.rejected import RejectedCallers

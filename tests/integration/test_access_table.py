@@ -71,7 +71,12 @@ async def test_every_pair_meets_what_the_table_says(tmp_path):
     async with contextlib.AsyncExitStack() as stack:
         fed = await stack.enter_async_context(federation(OWN, PARTNER))
         exc = await stack.enter_async_context(exchange(OWN, submitters=known))
-        admin = admin_listener(home=tmp_path, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+        admin = admin_listener(
+            home=tmp_path,
+            backend=MemoryBackend(),
+            audit=AuditServicer(store=None, keeper=None, reading=None),
+            rejected=RejectedCallers(CLOCK),
+        )
         await admin.start()
         stack.push_async_callback(admin.stop, 0)
         socket = await stack.enter_async_context(grpc.aio.insecure_channel(f"unix:{tmp_path / SOCKET_FILE}"))

@@ -20,8 +20,8 @@ from gateway.ids import MessageId, ThreadId
 from gateway.model.header import Urgency
 from gateway.policy.decision import Allow
 from gateway.ports import SubmissionResult, SubmissionStatus
-from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.convert.partner import signed_card_to_proto
 from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import Servers, admin_listener
@@ -137,7 +137,12 @@ class MemoryBackend:
 @pytest.fixture
 async def admin(tmp_path: Path):
     backend = MemoryBackend()
-    listener = admin_listener(home=tmp_path, backend=backend, audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=tmp_path,
+        backend=backend,
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     await listener.start()
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'admin.sock'}") as channel:
         yield AdminServiceStub(channel), backend
@@ -153,7 +158,12 @@ async def refusal(call):
 async def test_the_socket_is_for_this_user_alone_and_goes_with_the_gateway(tmp_path):
     before = os.umask(0o022)
     try:
-        listener = admin_listener(home=tmp_path, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+        listener = admin_listener(
+            home=tmp_path,
+            backend=MemoryBackend(),
+            audit=AuditServicer(store=None, keeper=None, reading=None),
+            rejected=RejectedCallers(CLOCK),
+        )
         await listener.start()
         path = tmp_path / "admin.sock"
         assert stat.S_ISSOCK(path.stat().st_mode)
@@ -168,7 +178,12 @@ async def test_a_socket_left_over_by_a_dead_gateway_is_replaced(tmp_path):
     leftover = socket.socket(socket.AF_UNIX)
     leftover.bind(str(tmp_path / "admin.sock"))
     leftover.close()
-    listener = admin_listener(home=tmp_path, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     await listener.start()
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'admin.sock'}") as channel:
         assert (await AdminServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=5)).partner == "th"
@@ -178,7 +193,12 @@ async def test_a_socket_left_over_by_a_dead_gateway_is_replaced(tmp_path):
 async def test_a_path_too_long_for_a_socket_is_refused_in_words(tmp_path):
     home = tmp_path / ("d" * 120)
     home.mkdir()
-    listener = admin_listener(home=home, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=home,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     with pytest.raises(ConfigInvalid):
         await listener.start()
     await listener.stop(0)
@@ -274,7 +294,12 @@ async def test_a_bug_answers_an_incident_and_no_detail(admin):
 async def test_all_listeners_start_and_stop_together(tmp_path):
     th = state(TH)
     partners, systems = new_federation(th), new_exchange(th)
-    admin = admin_listener(home=tmp_path, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     servers = Servers(federation=partners.listener, exchange=systems.listener, admin=admin)
     bound = await servers.start()
     assert is_open(bound.federation)
@@ -286,7 +311,12 @@ async def test_all_listeners_start_and_stop_together(tmp_path):
 
 
 async def test_a_gateway_without_systems_has_no_exchange_listener(tmp_path):
-    admin = admin_listener(home=tmp_path, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     servers = Servers(federation=new_federation(state(TH)).listener, exchange=None, admin=admin)
     bound = await servers.start()
     assert bound.exchange is None
@@ -296,7 +326,12 @@ async def test_a_gateway_without_systems_has_no_exchange_listener(tmp_path):
 async def test_one_listener_that_cannot_start_stops_the_others(tmp_path):
     home = tmp_path / ("d" * 120)
     home.mkdir()
-    admin = admin_listener(home=home, backend=MemoryBackend(), audit=AuditServicer(store=None, keeper=None, reading=None), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=home,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     partners = new_federation(state(TH))
     started = []
     start = partners.listener.start

@@ -5,7 +5,7 @@ import uuid
 import grpc
 import pytest
 from concord.v1 import approval_service_pb2 as approval_pb
-from concord.v1 import approval_service_pb2_grpc, audit_service_pb2, audit_service_pb2_grpc
+from concord.v1 import approval_service_pb2_grpc
 from concord.v1 import exchange_service_pb2 as pb
 from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from google.rpc import error_details_pb2
@@ -26,14 +26,11 @@ from gateway.rpc.convert.message import draft_to_proto
 from gateway.rpc.methods import DRAFT_BYTES, METHODS, SMALL_BYTES, CallerKind, Listener
 from gateway.rpc.status import INTERNAL_TEXT, from_status
 from tests.integration.rpc_setup import (
-    COURT,
     EARLY_WARNING,
     HOTLINE,
     LA,
     TH,
     VN,
-    Registrations,
-    auditor_identity,
     channel,
     exchange,
     identity_of,
@@ -409,21 +406,10 @@ async def test_only_registered_systems_of_this_state_may_call_any_method(who):
 
 
 async def test_methods_not_offered_say_so():
-    known = Registrations({"system/early-warning": EARLY_WARNING, "auditor/court": COURT})
-    court = auditor_identity(TH_STATE, "court")
-    async with (
-        exchange(TH_STATE, submitters=known) as th,
-        channel(SYSTEM, ROOT, th.port) as raw,
-        channel(court, ROOT, th.port) as auditing,
-    ):
+    async with exchange(TH_STATE) as th, channel(SYSTEM, ROOT, th.port) as raw:
         approvals = approval_service_pb2_grpc.ApprovalServiceStub(raw)
-        audit = audit_service_pb2_grpc.AuditServiceStub(auditing)
-        for call in (
-            approvals.ListApprovals(approval_pb.ListApprovalsRequest(), timeout=5),
-            audit.GetHead(audit_service_pb2.GetHeadRequest(), timeout=5),
-        ):
-            code, told = await refusal(call)
-            assert (code, told.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNIMPLEMENTED")
+        code, told = await refusal(approvals.ListApprovals(approval_pb.ListApprovalsRequest(), timeout=5))
+        assert (code, told.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNIMPLEMENTED")
 
 
 async def test_what_is_too_large_is_refused_with_the_limit():

@@ -14,8 +14,8 @@ from pathlib import Path
 from gateway.clock import SystemClock
 from gateway.crypto.cards import fingerprint, sign_card
 from gateway.crypto.certificates import create_authority, pem_to_der
-from gateway.crypto.cosign import CosignKey
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import GatewayError, PartnerUnreachable
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.courier import Courier
@@ -169,14 +169,14 @@ class Secrets:
     kek: KeyEncryptionKey
     root: bytes
     log: SignKey
-    cosign: CosignKey
+    cosign: MLDSASignKey
 
     @classmethod
     def generate(cls, partner: PartnerId, now_ms: int) -> "Secrets":
         _, certificate = create_authority(partner, now_ms)
         return cls(
             SignKey.generate(), SignKey.generate(), SignKey.generate(), OpenKey.generate(),
-            KeyEncryptionKey.generate(), pem_to_der(certificate), SignKey.generate(), CosignKey.generate(),
+            KeyEncryptionKey.generate(), pem_to_der(certificate), SignKey.generate(), MLDSASignKey.generate(),
         )  # fmt: skip
 
 

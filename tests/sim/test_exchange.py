@@ -186,7 +186,7 @@ async def test_a_suppressed_predecessor_shows_as_a_gap_after_the_wait(world) -> 
         WaitingEnvelopes(partner=TH, urgency=Urgency.U0, after_sequence=0, max_rows=9, max_bytes=1 << 20)
     )
 
-    later = ready_from_row(rows[1], CN, TH, cn.secrets.kek)
+    later = ready_from_row(rows[1], TH, cn.secrets.kek)
     frame = OutgoingFrame(sequence=1, envelopes=(later.envelope,), receipts=())
     answer = await th.receive.take_in(CN, frame)
     assert answer.receipts is not None
@@ -202,8 +202,11 @@ async def test_an_acknowledgement_reaches_the_sender_as_a_signed_rung(world) -> 
     cn, th, _ = world
     result = await cn.send("th")
     await settled(cn, result, "th")
-    first = await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
-    assert await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM) == first
+    first = await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
+    assert (
+        await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
+        == first
+    )
     await settled(cn, result, "th", "acknowledged")
 
 
@@ -365,7 +368,7 @@ async def test_envelopes_sealed_one_by_one_are_opened_only_as_far_as_a_partner_s
     rows = await cn.store.read(
         WaitingEnvelopes(partner=TH, urgency=Urgency.U3, after_sequence=0, max_rows=99, max_bytes=1 << 20)
     )
-    envelopes = tuple(ready_from_row(row, CN, TH, cn.secrets.kek).envelope for row in rows)
+    envelopes = tuple(ready_from_row(row, TH, cn.secrets.kek).envelope for row in rows)
     answer = await th.receive.take_in(CN, OutgoingFrame(sequence=1, envelopes=envelopes, receipts=()))
     # Eight are free, and six signatures and encapsulations make three more.
     assert len(answer.receipts.receipts) == 11
@@ -413,7 +416,7 @@ async def test_a_message_received_before_its_key_was_retired_keeps_its_envelope_
     await rotate_seal_key(th)
     cn.links.heard(TH)
     await settled(cn, result, "th")
-    await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+    await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
     await settled(cn, result, "th", "acknowledged")
 
 

@@ -6,20 +6,13 @@ from typing import Final
 from adapters.connectors.cap.options import SourceOptions
 from adapters.connectors.cap.read import CapReading, read_cap
 from adapters.connectors.cap.unpack import unpack
-from gateway.errors import FieldInvalid, Rejected
+from gateway.errors import FieldInvalid, FindingsRefused, Rejected
 from gateway.model.header import MAX_LIFETIME_MS, Urgency
 from gateway.model.message import Body, Handling, Onward, Tlp
 from gateway.ports import Desk, HandedIn, SubmissionResult
 
 EXPIRY_MARGIN_MS: Final = 60_000
 """A message may live 30 days from when it is sealed, which is a little after now."""
-
-
-class FindingsRefused(Rejected):
-    """Something is odd about the alert, and its source takes none of those."""
-
-    reason = "FIELD_INVALID"
-    advice = "`concord alert check` tells what is odd; the source's setting `findings` decides."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

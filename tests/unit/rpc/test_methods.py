@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc import methods
 from gateway.rpc.admin_servicer import AdminServicer
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import SocketAuthenticator
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer

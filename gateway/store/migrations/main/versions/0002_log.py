@@ -22,6 +22,7 @@ def step() -> list[sa.Column[object]]:
         sa.Column("subject", sa.LargeBinary(), nullable=False),
         sa.Column("thread", sa.LargeBinary(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("salts", sa.LargeBinary(), nullable=False),
