@@ -358,6 +358,13 @@ class SchemaTooNew(Broken):
     advice = "Run the newer version; this one would damage the data."
 
 
+class FileUnusable(Rejected):
+    """A file of a watched folder cannot be taken as it is."""
+
+    reason = "FILE_UNUSABLE"
+    advice = "Put plain files into the folder, readable for the gateway."
+
+
 class FindingsRefused(Rejected):
     """A source of alerts is configured to take none that breaks the format's rules, and this one does."""
 

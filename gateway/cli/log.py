@@ -8,7 +8,6 @@ import typer
 
 from gateway.cli.call import Call, command
 from gateway.cli.failure import ExitCode, Failure, usage
-from gateway.cli.log_files import check_directory, verify_proof_file, write_static_log
 from gateway.cli.views import id_text, instant, moment
 
 if TYPE_CHECKING:
@@ -92,6 +91,8 @@ def register(application: typer.Typer) -> None:
         )
         with call.admin() as admin:
             proved = admin.log_prove(request)
+        from gateway.cli.log_files import verify_proof_file
+
         tree = verify_proof_file(
             proved.proof, proved.entry.leaf, proved.entry.disclosure, proved.verifier_keys
         ).checkpoint
@@ -123,15 +124,17 @@ def register(application: typer.Typer) -> None:
         directory: Annotated[
             Path | None, typer.Argument(help="A log exported earlier; without it, the log of the running gateway.")
         ] = None,
-        key: Annotated[
+        vkeys: Annotated[
             list[str] | None, typer.Option("--vkey", help="Verifier key of the log; needed for a directory.")
         ] = None,
     ) -> ExitCode | None:
         """Compute the log anew from its entries and compare it with tiles, checkpoints and what entries disclose."""
         if directory is not None:
-            if not key:
+            if not vkeys:
                 raise usage("a directory is checked against keys that you have from elsewhere", advice="give --vkey")
-            result = check_directory(directory, key)
+            from gateway.cli.log_files import check_directory
+
+            result = check_directory(directory, vkeys)
         else:
             with call.admin() as admin:
                 result = watch_check(call, admin)
@@ -156,6 +159,8 @@ def register(application: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Export the log as static files (C2SP tlog-tiles) that any verifier of such logs can read."""
+        from gateway.cli.log_files import write_static_log
+
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise usage(f"{directory} is not an empty directory")
         with call.admin() as admin:

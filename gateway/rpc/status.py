@@ -69,6 +69,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.LogInconsistent: Code.DATA_LOSS,
     errors.SchemaTooNew: Code.DATA_LOSS,
     errors.LeaseLost: Code.ABORTED,
+    errors.FileUnusable: Code.INVALID_ARGUMENT,
     errors.FindingsRefused: Code.INVALID_ARGUMENT,
     errors.LogRolledBack: Code.FAILED_PRECONDITION,
     errors.LogForked: Code.FAILED_PRECONDITION,

@@ -22,8 +22,7 @@ from gateway.ports import (
     OpenLog,
     Seen,
 )
-from gateway.store.statement import Insert, Lookup, Statement, constant
-from gateway.store.tables import (
+from gateway.store.log_tables import (
     TILES,
     log_checkpoint,
     log_disclosure,
@@ -34,6 +33,7 @@ from gateway.store.tables import (
     log_waiting,
     partner_checkpoint,
 )
+from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.transaction import LogColumns, Session, Transaction
 from gateway.translog.merkle import HASH_BYTES, leaf_hash
 from gateway.translog.tiles import Frontier

@@ -26,8 +26,7 @@ from gateway.ports import (
     SeenCheckpoint,
 )
 from gateway.store.log import LAST_CHECKPOINT, StoredTiles
-from gateway.store.statement import Statement, constant
-from gateway.store.tables import (
+from gateway.store.log_tables import (
     log_checkpoint,
     log_disclosure,
     log_entry,
@@ -36,6 +35,7 @@ from gateway.store.tables import (
     log_waiting,
     partner_checkpoint,
 )
+from gateway.store.statement import Statement, constant
 from gateway.store.transaction import Row, Session
 from gateway.translog.entry import EventType, LogEvent
 from gateway.translog.merkle import consistency_proof, inclusion_proof, tree_root

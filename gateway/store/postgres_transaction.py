@@ -22,7 +22,7 @@ TAKE: Final = {
             func.generate_series(1, bindparam("amount", type_=Integer)).alias("place")
         )
     )
-    for name in COUNTERS
+    for name in (*COUNTERS, "log")
 }
 PUT_KEYS: Final = Insert(message_key)
 ERASE_KEY: Final = Statement(

@@ -9,8 +9,9 @@ from sqlalchemy import bindparam, update
 
 from gateway.store.events import ADD_EVENTS, EventColumns
 from gateway.store.log import ADD_DISCLOSURES, ADD_ENTRIES, LOG_BATCH, PUT_MARK
+from gateway.store.log_tables import log_entry
 from gateway.store.statement import Insert, Statement
-from gateway.store.tables import COUNTERS, KEY_SCHEMA, WAITING, event, log_entry, message_key, outbox, sequencer
+from gateway.store.tables import COUNTERS, KEY_SCHEMA, WAITING, event, message_key, outbox, sequencer
 from gateway.store.transaction import LogColumns, Transaction
 
 KeyRow = tuple[bytes, bytes]

@@ -56,7 +56,8 @@ def empty(server: Server, url: str) -> None:
     """Delete all rows, and start positions anew."""
     names = [*metadata.tables, *key_metadata.tables]
     deletes = "".join(f"DELETE FROM {name};" for name in names if name not in {"sequencer", "log_state"})
-    resets = f"UPDATE sequencer SET position = 0; UPDATE log_state SET origin = '', size = 0, root = '\\x{EMPTY_ROOT.hex()}';"
+    root = EMPTY_ROOT.hex()
+    resets = f"UPDATE sequencer SET position = 0; UPDATE log_state SET origin = '', size = 0, root = '\\x{root}';"
     server.sql(f"DO $$ BEGIN {deletes} {resets} END $$", make_url(url).database)
 
 

@@ -246,7 +246,8 @@ class Nation:
     def own_keys(self) -> OwnKeys:
         s = self.secrets
         return OwnKeys(
-            partner=self.partner, envelope=s.envelope, receipt=s.receipt, log=s.log, log_cosign=s.cosign, open_keys={s.seal.seal_key.id: s.seal},
+            partner=self.partner, envelope=s.envelope, receipt=s.receipt, log=s.log, log_cosign=s.cosign,
+            open_keys={s.seal.seal_key.id: s.seal},
             retired=frozenset(), key_encryption=s.kek,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 from adapters.connectors.cap.document import MAX_ORIGINAL_BYTES
 from adapters.connectors.cap.intake import Intake, Settled
 from adapters.connectors.cap.options import WatchOptions
-from gateway.errors import Busy, Rejected
+from gateway.errors import Busy, FileUnusable, Rejected
 from gateway.ports import Desk
 
 DONE: Final = "done"
@@ -49,13 +49,6 @@ class _Seen:
     size: int
     modified_ns: int
     mode: int
-
-
-class UnusableFile(Rejected):
-    """The file cannot be taken as it is."""
-
-    reason = "MESSAGE_MALFORMED"
-    advice = "Put plain files into the folder, readable for the gateway."
 
 
 class Watcher:
@@ -135,11 +128,11 @@ class Watcher:
         """Return the content, why it cannot be, or None: it changed, so it is for the next look."""
         if stat.S_ISLNK(item.mode):
             # A link could lead to a file that only the gateway can read, and out of the country with it.
-            return UnusableFile("the file is a link; links are not followed")
+            return FileUnusable("the file is a link; links are not followed")
         if not stat.S_ISREG(item.mode):
-            return UnusableFile("this is no plain file")
+            return FileUnusable("this is no plain file")
         if item.size > MAX_FILE_BYTES:
-            return UnusableFile(f"the file has {item.size} bytes; at most {MAX_FILE_BYTES} are taken")
+            return FileUnusable(f"the file has {item.size} bytes; at most {MAX_FILE_BYTES} are taken")
         try:
             # NONBLOCK: if a pipe took the file's place, opening it must not wait for a writer.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -150,7 +143,7 @@ class Watcher:
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}:
                 return None
-            return UnusableFile(f"the file cannot be read: {error.strerror}")
+            return FileUnusable(f"the file cannot be read: {error.strerror}")
 
     def _move(self, item: _Seen, reason: dict[str, Any] | None) -> bool:
         """Move a file to where settled ones are; return False when it cannot be moved."""
