@@ -282,6 +282,40 @@ class ThreadHeads(Query[dict[tuple[ThreadId, PartnerId], bytes]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMessage:
+    """A message, as far as others that name it must agree with it."""
+
+    sender: PartnerId
+    message_id: MessageId
+    thread_id: ThreadId
+    kind: Kind
+    mode: Mode
+    authority: str
+    content_commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadsKnown:
+    """What is stored of threads and of messages, sent and received, held ones too."""
+
+    ours: dict[ThreadId, Mode]
+    """Threads in which we sent."""
+    theirs: dict[ThreadId, Mode]
+    """Threads in which something was received: the mode of the sender's own first message, or else of another."""
+    messages: tuple[NamedMessage, ...]
+    """All of the ids asked for; several senders may have used the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownThreads(Query[ThreadsKnown]):
+    """What is known of threads that a sender continues and of messages that it names."""
+
+    partner: PartnerId
+    threads: tuple[ThreadId, ...]
+    message_ids: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSecrets:
     """What is needed to seal a sent message again."""
 

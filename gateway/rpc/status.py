@@ -39,6 +39,8 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.EnvelopeExpired: Code.FAILED_PRECONDITION,
     errors.ClockSkewed: Code.FAILED_PRECONDITION,
     errors.MessageIdReused: Code.ALREADY_EXISTS,
+    errors.ModeDiffers: Code.FAILED_PRECONDITION,
+    errors.SupersedesInvalid: Code.FAILED_PRECONDITION,
     errors.RequestIdReused: Code.ALREADY_EXISTS,
     errors.PolicyDenied: Code.PERMISSION_DENIED,
     errors.ApprovalRequired: Code.FAILED_PRECONDITION,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import ports
-from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, views
+from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, threads, views
 from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
@@ -33,6 +33,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.SentSecrets: sending.sent_secrets,
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
+    ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,
     ports.EventsSince: events.events_since,
