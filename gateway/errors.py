@@ -214,6 +214,16 @@ class PartnerFrozen(Rejected):
         self.partner = partner
 
 
+class MessagesWait(Rejected):
+    """Messages wait for the partner that is to be removed."""
+
+    reason = "MESSAGES_WAIT"
+    advice = "Let them be delivered, or give them up: `concord partner remove --discard-waiting`."
+
+    def __init__(self, partner: str, count: int) -> None:
+        super().__init__(f"{count} {'message waits' if count == 1 else 'messages wait'} for '{partner}'")
+
+
 class CardRejected(Rejected):
     """A card is not acceptable."""
 

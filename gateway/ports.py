@@ -267,6 +267,14 @@ class ExpiringEnvelopes(Query[tuple[ExpiringEnvelope, ...]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopesFor(Query[tuple[ExpiringEnvelope, ...]]):
+    """Waiting rows for one partner, whenever they expire, erased ones too."""
+
+    partner: PartnerId
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuryEnvelopes(Operation[int]):
     """Move rows that still wait to dead letter with our own signed negative (Outcome.EXPIRED). Returns how many."""
 
@@ -682,6 +690,17 @@ class FreezePartner(Operation[bool]):
 
     partner: PartnerId
     frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePartner(Operation[int | None]):
+    """Forget a partner. Returns how many rows wait for it and are in the way: 0 when it is removed. None: unknown.
+
+    Its cards, and all that was sent and received, stay as evidence; receipts that wait for it will not be sent. A card
+    stored for it later is a new partner's first one.
+    """
+
+    partner: PartnerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

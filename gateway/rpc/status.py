@@ -50,6 +50,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.AuthorityNotYours: Code.PERMISSION_DENIED,
     errors.PartnerUnknown: Code.NOT_FOUND,
     errors.PartnerFrozen: Code.FAILED_PRECONDITION,
+    errors.MessagesWait: Code.FAILED_PRECONDITION,
     errors.CardRejected: Code.INVALID_ARGUMENT,
     errors.FingerprintMismatch: Code.INVALID_ARGUMENT,
     errors.NotFound: Code.NOT_FOUND,

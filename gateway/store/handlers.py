@@ -22,6 +22,7 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.EraseMessage: one_by_one(views.erase_message),
     ports.PutCard: one_by_one(partners.put_card),
     ports.FreezePartner: one_by_one(partners.freeze_partner),
+    ports.RemovePartner: one_by_one(partners.remove_partner),
     ports.NoteSuccess: one_by_one(partners.note_success),
 }
 """In the order in which kinds are applied within a commit."""
@@ -29,6 +30,7 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
 ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingEnvelopes: sending.waiting_envelopes,
     ports.ExpiringEnvelopes: sending.expiring_envelopes,
+    ports.EnvelopesFor: sending.envelopes_for,
     ports.ThreadHeads: submissions.thread_heads,
     ports.SentSecrets: sending.sent_secrets,
     ports.WaitingFollower: sending.waiting_follower,
