@@ -1,5 +1,6 @@
 """Removing a partner between running nations, and pairing with it anew."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from gateway.errors import FieldInvalid, MessagesWait, PartnerUnknown
 from gateway.ids import PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.partner import KeyPurpose
-from gateway.ports import OutgoingFrame, QueueSummaries, WaitingReceipts
+from gateway.ports import OutgoingFrame, Partners, QueueSummaries, WaitingReceipts
 from tests.sim.nations import CODEC, Nation, Network, until
 
 CN, TH, LA = PartnerId("cn"), PartnerId("th"), PartnerId("la")
@@ -133,3 +134,34 @@ async def test_a_partner_removed_can_be_paired_anew_also_with_another_identity(w
     await in_state(cn, there, "th", "received")
     await in_state(th, back, "cn", "received")
     assert await cn.state_at(first.message_id, "th") == "received"
+
+
+async def test_cards_read_before_a_partner_was_added_do_not_remove_it_again(tmp_path: Path) -> None:
+    network = Network()
+    cn, th = [await Nation.start(code, tmp_path, network) for code in ("cn", "th")]
+    plain, first, go_on = cn.store.read, asyncio.Event(), asyncio.Event()
+
+    async def slow(query):
+        rows = await plain(query)
+        if isinstance(query, Partners) and not first.is_set():
+            first.set()
+            await go_on.wait()
+        return rows
+
+    cn.store.read = slow
+    told = []
+    cn.directory.on_change(told.append)
+    refreshing = asyncio.create_task(cn.directory.load())
+    await first.wait()
+    adding = asyncio.create_task(cn.befriend(th))
+
+    async def stored() -> bool:
+        return TH in {row.partner for row in await plain(Partners())}
+
+    await until(stored)
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.gather(refreshing, adding)
+    assert cn.directory.partners() == (TH,)
+    assert told == [TH]
+    await asyncio.gather(cn.stop(), th.stop())
