@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
-from gateway.errors import FieldInvalid, GatewayError, NotFound
+from gateway.errors import ConcurrentUpdate, FieldInvalid, GatewayError, MessagesWait, NotFound
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.schedule import LinkState
@@ -36,6 +36,8 @@ from gateway.translog.entry import EventType
 from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
+REMOVAL_ROUNDS = 8
+"""How often more is given up that was accepted for a partner at the moment in which it is removed."""
 
 
 class Administration:
@@ -162,6 +164,33 @@ class Administration:
     async def set_frozen(self, partner: PartnerId, *, frozen: bool) -> PartnerStatus:
         """Stop or resume exchange with a partner."""
         return self._partner(await self._parts.directory.freeze(partner, frozen=frozen))
+
+    async def remove_partner(self, partner: PartnerId, *, discard_waiting: bool) -> int:
+        """Forget a partner; return how many messages that waited for it were given up.
+
+        Raises:
+            PartnerUnknown: No card of it was added.
+            FieldInvalid: It is this gateway itself.
+            MessagesWait: Messages wait for it and are not to be given up; nothing was changed.
+            ConcurrentUpdate: More kept being accepted for it; it is frozen now.
+        """
+        parts = self._parts
+        if partner == parts.directory.own:
+            raise FieldInvalid("partner", "is this gateway itself")
+        if not discard_waiting:
+            waiting = await parts.directory.remove(partner)
+            if waiting:
+                raise MessagesWait(partner.code, waiting)
+            return 0
+        # First: what is stated as given up must not leave a moment later, and nothing more may be accepted.
+        await parts.directory.freeze(partner, frozen=True)
+        await parts.links.stop(partner)
+        discarded = 0
+        for _ in range(REMOVAL_ROUNDS):
+            discarded += await parts.expiry.bury_all(partner)
+            if not await parts.directory.remove(partner):
+                return discarded
+        raise ConcurrentUpdate(f"messages for '{partner}' kept being accepted")
 
     async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
         """Make new keys of a purpose and a card that says so.

@@ -121,6 +121,20 @@ class MessageIdReused(Rejected):
     advice = "Give every message an id of its own; if this id is yours, look for a copy of your gateway running twice."
 
 
+class ModeDiffers(Rejected):
+    """The message is of another mode than the thread or the message that it continues."""
+
+    reason = "MODE_DIFFERS"
+    advice = "Begin a new thread: actual, exercise and test never share one."
+
+
+class SupersedesInvalid(Rejected):
+    """The message may not take the place of the one that it names."""
+
+    reason = "SUPERSEDES_INVALID"
+    advice = "Supersede only what the same authority sent as the same kind; send anything else as a new message."
+
+
 class RequestIdReused(Rejected):
     """This request_id was used before for another draft."""
 
@@ -211,6 +225,16 @@ class PartnerFrozen(Rejected):
     def __init__(self, partner: str) -> None:
         super().__init__(f"exchange with '{partner}' is frozen")
         self.partner = partner
+
+
+class MessagesWait(Rejected):
+    """Messages wait for the partner that is to be removed."""
+
+    reason = "MESSAGES_WAIT"
+    advice = "Let them be delivered, or give them up: `concord partner remove --discard-waiting`."
+
+    def __init__(self, partner: str, count: int) -> None:
+        super().__init__(f"{count} {'message waits' if count == 1 else 'messages wait'} for '{partner}'")
 
 
 class CardRejected(Rejected):

@@ -292,6 +292,14 @@ class ExpiringEnvelopes(Query[tuple[ExpiringEnvelope, ...]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopesFor(Query[tuple[ExpiringEnvelope, ...]]):
+    """Waiting rows for one partner, whenever they expire, erased ones too."""
+
+    partner: PartnerId
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuryEnvelopes(Operation[int]):
     """Move rows that still wait to dead letter with our own signed negative (Outcome.EXPIRED). Returns how many."""
 
@@ -304,6 +312,40 @@ class ThreadHeads(Query[dict[tuple[ThreadId, PartnerId], bytes]]):
     """Digest of the last envelope sealed to each partner in each thread; absent when there is none."""
 
     threads: tuple[ThreadId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMessage:
+    """A message, as far as others that name it must agree with it."""
+
+    sender: PartnerId
+    message_id: MessageId
+    thread_id: ThreadId
+    kind: Kind
+    mode: Mode
+    authority: str
+    content_commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadsKnown:
+    """What is stored of threads and of messages, sent and received, held ones too."""
+
+    ours: dict[ThreadId, Mode]
+    """Threads in which we sent."""
+    theirs: dict[ThreadId, Mode]
+    """Threads in which something was received: the mode of the sender's own first message, or else of another."""
+    messages: tuple[NamedMessage, ...]
+    """All of the ids asked for; several senders may have used the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownThreads(Query[ThreadsKnown]):
+    """What is known of threads that a sender continues and of messages that it names."""
+
+    partner: PartnerId
+    threads: tuple[ThreadId, ...]
+    message_ids: tuple[MessageId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -683,6 +725,18 @@ class FreezePartner(Operation[bool]):
 
     partner: PartnerId
     frozen: bool
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePartner(Operation[int | None]):
+    """Forget a partner. Returns how many rows wait for it and are in the way: 0 when it is removed. None: unknown.
+
+    Its cards, and all that was sent and received, stay as evidence; receipts that wait for it will not be sent. A card
+    stored for it later is a new partner's first one.
+    """
+
+    partner: PartnerId
     log: LogEntry
 
 

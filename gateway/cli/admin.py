@@ -27,6 +27,8 @@ TIMEOUT_S: Final = 10.0
 SUBMIT_TIMEOUT_S: Final = 30.0
 TEST_TIMEOUT_S: Final = 60.0
 """`partner test` waits for a sealed ping to come back."""
+REMOVE_TIMEOUT_S: Final = 120.0
+"""`partner remove --discard-waiting` signs a negative for each message that waits."""
 MAX_ANSWER_BYTES: Final = 256 << 20
 """An inbox page carries whole bodies, up to 2 MiB each."""
 
@@ -88,6 +90,12 @@ class AdminClient:
         with self._errors(f"{'freeze' if frozen else 'thaw'} exchange with '{partner}'"):
             request = pb.SetPartnerFrozenRequest(partner=partner, frozen=frozen)
             return self._stub.SetPartnerFrozen(request, timeout=TIMEOUT_S)
+
+    def remove(self, partner: str, discard_waiting: bool) -> pb.RemovePartnerResponse:
+        """Forget a partner."""
+        with self._errors(f"remove '{partner}'"):
+            request = pb.RemovePartnerRequest(partner=partner, discard_waiting=discard_waiting)
+            return self._stub.RemovePartner(request, timeout=REMOVE_TIMEOUT_S)
 
     def rotate(self, purpose: str, revoke: bool) -> pb.RotateKeysResponse:
         """Make new keys of one purpose and a new card."""

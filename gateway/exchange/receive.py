@@ -1,7 +1,8 @@
 """Receive: from a partner's frame to stored messages and signed receipts (DESIGN section 3, step 7).
 
 Steps for each envelope: open (size, parse, sender's key judged now, signature, recipient, commitments, clock), replay,
-schema, policy. What passes is stored with its receipt in one commit; what fails gets a signed refusal with one reason.
+schema, policy, agreement with the thread and the messages it continues. What passes is stored with its receipt in one
+commit; what fails gets a signed refusal with one reason.
 Nothing is stated about an envelope that could not be judged for reasons of our own: it is deferred and comes again.
 A repeat gets the same receipt; a known message id with another commitment is refused.
 """
@@ -31,6 +32,7 @@ from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.steps import described, new_salts, partner_principal, step
+from gateway.exchange.threads import Continuation, Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, Urgency
@@ -48,6 +50,7 @@ from gateway.ports import (
     FrameAnswer,
     KnownMessages,
     LogEntry,
+    NamedMessage,
     OutgoingFrame,
     ReceivedMessage,
     ReceptionStatus,
@@ -242,6 +245,8 @@ class ReceiveService:
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
                 unsealed.setdefault(header.thread_id, index)
+        fresh = (_continuation(item.header, "") for _, item in opened if item.header.message_id not in known)
+        threads = await Threads.read(self._store, partner, fresh)
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
             message_id, commitment = item.header.message_id, item.header.content_commitment
@@ -268,7 +273,7 @@ class ReceiveService:
                 continue
             first[message_id] = commitment
             try:
-                body = self._check(partner, item)
+                body = self._check(partner, item, threads)
             except GatewayError as error:
                 judged.refused.append((index, item.digest, error.reason))
                 continue
@@ -277,7 +282,7 @@ class ReceiveService:
             else:
                 judged.accepted.append((index, item, body))
 
-    def _check(self, partner: PartnerId, item: OpenedEnvelope) -> Body:
+    def _check(self, partner: PartnerId, item: OpenedEnvelope, threads: Threads | None) -> Body:
         body = self._codec.decode_body(item.body_bytes)
         if body.kind is not item.header.kind:
             raise FieldInvalid("header.kind", "is not the kind of the body")
@@ -288,6 +293,11 @@ class ReceiveService:
         decision = self._policy.incoming(partner, body.authority, header.kind, header.mode, body.handling.purpose)
         if not isinstance(decision, Allow):
             raise PolicyDenied(decision.rule_ids, decision.explanation)
+        if threads is not None:
+            continuation = _continuation(header, body.authority.name)
+            threads.check(continuation, "header")
+            if header.kind is not Kind.PING:
+                threads.add(continuation)
         return body
 
     async def _commit(self, partner: PartnerId, judged: _Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
@@ -393,3 +403,19 @@ class ReceiveService:
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
             log=log,
         )
+
+
+def _continuation(header: Header, authority: str) -> Continuation:
+    return Continuation(
+        message=NamedMessage(
+            sender=header.sender,
+            message_id=header.message_id,
+            thread_id=header.thread_id,
+            kind=header.kind,
+            mode=header.mode,
+            authority=authority,
+            content_commitment=header.content_commitment,
+        ),
+        in_reply_to=header.in_reply_to,
+        supersedes=header.supersedes,
+    )

@@ -132,6 +132,10 @@ class AdminBackend(Protocol):
     async def add_partner(self, card: SignedCard, fingerprint: str) -> PartnerStatus: ...
     async def set_frozen(self, partner: PartnerId, *, frozen: bool) -> PartnerStatus: ...
 
+    async def remove_partner(self, partner: PartnerId, *, discard_waiting: bool) -> int:
+        """Forget a partner; return how many messages that waited for it were given up."""
+        ...
+
     async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
         """Make new keys of a purpose (seal, envelope, receipt, identity); return the new card and its fingerprint."""
         ...
@@ -205,6 +209,12 @@ class AdminServicer:
         """Stop or resume exchange with a partner."""
         partner = await self._backend.set_frozen(partner_from_text(request.partner, "partner"), frozen=request.frozen)
         return pb.SetPartnerFrozenResponse(partner=_partner(partner))
+
+    async def remove_partner(self, request: pb.RemovePartnerRequest, _: Caller) -> pb.RemovePartnerResponse:
+        """Forget a partner."""
+        partner = partner_from_text(request.partner, "partner")
+        discarded = await self._backend.remove_partner(partner, discard_waiting=request.discard_waiting)
+        return pb.RemovePartnerResponse(discarded=discarded)
 
     async def rotate_keys(self, request: pb.RotateKeysRequest, _: Caller) -> pb.RotateKeysResponse:
         """Make new keys and a new card."""

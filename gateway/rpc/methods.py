@@ -191,6 +191,7 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.AdminService.GetOwnCard": _unary(_ADMIN),
     "concord.v1.AdminService.AddPartner": _unary(_ADMIN, CARD_BYTES),
     "concord.v1.AdminService.SetPartnerFrozen": _unary(_ADMIN),
+    "concord.v1.AdminService.RemovePartner": _unary(_ADMIN),
     "concord.v1.AdminService.RotateKeys": _unary(_ADMIN),
     "concord.v1.AdminService.SubmitLocal": _unary(_ADMIN, DRAFT_BYTES, checked=False),
     "concord.v1.AdminService.ListInbox": _unary(_ADMIN),

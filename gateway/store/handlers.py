@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import ports
-from gateway.store import events, leases, log, log_reading, partners, receipts, receiving, sending, submissions, views
+from gateway.store import (
+    events,
+    leases,
+    log,
+    log_reading,
+    partners,
+    receipts,
+    receiving,
+    sending,
+    submissions,
+    threads,
+    views,
+)
 from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
@@ -22,6 +34,7 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.EraseMessage: one_by_one(views.erase_message),
     ports.PutCard: one_by_one(partners.put_card),
     ports.FreezePartner: one_by_one(partners.freeze_partner),
+    ports.RemovePartner: one_by_one(partners.remove_partner),
     ports.NoteSuccess: one_by_one(partners.note_success),
     ports.StoreKeys: submissions.store_keys,
     ports.AppendLog: log.append_log,
@@ -37,10 +50,12 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
 ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingEnvelopes: sending.waiting_envelopes,
     ports.ExpiringEnvelopes: sending.expiring_envelopes,
+    ports.EnvelopesFor: sending.envelopes_for,
     ports.ThreadHeads: submissions.thread_heads,
     ports.SentSecrets: sending.sent_secrets,
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
+    ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,
     ports.EventsSince: events.events_since,

@@ -1,5 +1,6 @@
 """What waits to be sent: reading it, sealing it again, giving it up."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Integer, and_, bindparam, exists, func, select, update
@@ -8,6 +9,7 @@ from gateway.errors import StoreCorrupt
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.header import Urgency
 from gateway.ports import (
+    EnvelopesFor,
     ExpiringEnvelope,
     ExpiringEnvelopes,
     Follower,
@@ -36,7 +38,7 @@ from gateway.store.tables import (
     sent,
     thread_head,
 )
-from gateway.store.transaction import Session, Transaction
+from gateway.store.transaction import Row, Session, Transaction
 
 _KEY = message_key.c.key_id == sent.c.key_id
 
@@ -155,11 +157,28 @@ EXPIRING: Final = Statement(
 
 def expiring_envelopes(session: Session, query: ExpiringEnvelopes) -> tuple[ExpiringEnvelope, ...]:
     """Return waiting rows past their expiry, the longest past first."""
-    rows = session.rows(EXPIRING, now_ms=query.now_ms, max_rows=query.max_rows)
+    return _expiring(session.rows(EXPIRING, now_ms=query.now_ms, max_rows=query.max_rows))
+
+
+def _expiring(rows: Sequence[Row]) -> tuple[ExpiringEnvelope, ...]:
     return tuple(
         ExpiringEnvelope(partner=PartnerId(partner), message_id=MessageId(message_id), digest=digest)
         for partner, message_id, digest in rows
     )
+
+
+WAITING_FOR: Final = Statement(
+    select(outbox.c.partner, sent.c.message_id, outbox.c.digest)
+    .join(sent, sent.c.id == outbox.c.sent_id)
+    .where(outbox.c.state == constant(WAITING), outbox.c.partner == bindparam("to_partner"))
+    .order_by(outbox.c.urgency, outbox.c.sequence)
+    .limit(bindparam("max_rows", type_=Integer))
+)
+
+
+def envelopes_for(session: Session, query: EnvelopesFor) -> tuple[ExpiringEnvelope, ...]:
+    """Return waiting rows for one partner."""
+    return _expiring(session.rows(WAITING_FOR, to_partner=query.partner.code, max_rows=query.max_rows))
 
 
 SUMMARIES: Final = Statement(

@@ -75,6 +75,9 @@ Index("sent_message", sent.c.message_id, unique=True)
 Index("sent_envelope", sent.c.envelope_id, unique=True)
 Index("sent_request", sent.c.request_id, sent.c.submitter, unique=True)
 Index("sent_order", sent.c.create_ms, sent.c.message_id)
+# Most threads begin with the message whose id they have: the index holds the others.
+_elsewhere = text("thread_id != message_id")
+Index("sent_thread", sent.c.thread_id, sqlite_where=_elsewhere, postgresql_where=_elsewhere)
 
 outbox = Table(
     "outbox",

@@ -126,6 +126,11 @@ class MemoryDirectory:
         self.offered.append((partner, signed))
         return True
 
+    def remove(self, partner: PartnerId) -> None:
+        del self.cards[partner]
+        for callback in self.callbacks:
+            callback(partner)
+
     def change(self, partner: PartnerId, card: Card | None = None, frozen: bool = False) -> None:
         if card is not None:
             self.cards[partner] = card

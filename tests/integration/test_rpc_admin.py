@@ -13,7 +13,7 @@ from concord.v1.admin_service_pb2_grpc import AdminServiceStub
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from gateway.errors import ConfigInvalid, FingerprintMismatch, NotFound, PartnerUnknown
+from gateway.errors import ConfigInvalid, FingerprintMismatch, MessagesWait, NotFound, PartnerUnknown
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Validation
 from gateway.ids import MessageId, ThreadId
@@ -98,6 +98,14 @@ class MemoryBackend:
             raise PartnerUnknown(partner.code)
         self.calls.append((partner, frozen))
         return PARTNER
+
+    async def remove_partner(self, partner, *, discard_waiting):
+        if partner != VN:
+            raise PartnerUnknown(partner.code)
+        if not discard_waiting:
+            raise MessagesWait(partner.code, 2)
+        self.calls.append(partner)
+        return 2
 
     async def rotate(self, purpose, *, revoke):
         self.calls.append((purpose, revoke))
@@ -241,6 +249,12 @@ async def test_partners_are_added_frozen_and_tested(admin):
     assert (step.name, step.passed, step.detail, step.advice) == ("tls", False, "vn", "compare cards")
 
 
+async def test_a_partner_is_removed_with_what_waits_for_it(admin):
+    stub, backend = admin
+    answer = await stub.RemovePartner(pb.RemovePartnerRequest(partner="vn", discard_waiting=True), timeout=5)
+    assert (answer.discarded, backend.calls) == (2, [VN])
+
+
 async def test_refusals_reach_the_operator_with_their_reason(admin):
     stub, backend = admin
     card = signed_card_to_proto(SIGNED)
@@ -249,6 +263,9 @@ async def test_refusals_reach_the_operator_with_their_reason(admin):
         (stub.AddPartner(pb.AddPartnerRequest(fingerprint="9"), timeout=5), "FIELD_INVALID"),
         (stub.SetPartnerFrozen(pb.SetPartnerFrozenRequest(partner="la"), timeout=5), "PARTNER_UNKNOWN"),
         (stub.SetPartnerFrozen(pb.SetPartnerFrozenRequest(partner="LA"), timeout=5), "FIELD_INVALID"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(partner="vn"), timeout=5), "MESSAGES_WAIT"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(partner="la", discard_waiting=True), timeout=5), "PARTNER_UNKNOWN"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(), timeout=5), "FIELD_INVALID"),
         (stub.GetDelivery(pb.GetDeliveryRequest(message_id=b"x" * 16), timeout=5), "NOT_FOUND"),
         (stub.GetDelivery(pb.GetDeliveryRequest(message_id=b"x"), timeout=5), "FIELD_INVALID"),
         (stub.SubmitLocal(pb.SubmitLocalRequest(), timeout=5), "FIELD_INVALID"),

@@ -150,6 +150,23 @@ async def test_freezing_a_partner_closes_its_streams_within_a_second_and_no_othe
         assert time.monotonic() - began < 1
         await others.write(frame_to_proto(frame(2)))
         assert (await others.read()).sequence == 2
+
+
+async def test_removing_a_partner_closes_its_streams_and_an_added_one_is_let_in():
+    async with federation(TH_STATE, VN_STATE, LA_STATE) as th:
+        theirs = await open_link(VN_STATE.identity, th.port)
+        others = await open_link(LA_STATE.identity, th.port)
+        connected = stub(VN_STATE.identity, th.port)
+        await connected.Probe(pb.ProbeRequest(), timeout=5)
+        card = th.directory.cards[VN]
+        th.directory.remove(VN)
+        assert await refusal(theirs.read()) == (grpc.StatusCode.NOT_FOUND, "PARTNER_UNKNOWN")
+        # A connection made before is worth nothing either.
+        assert (await refusal(connected.Probe(pb.ProbeRequest(), timeout=5)))[1] == "PARTNER_UNKNOWN"
+        await others.write(frame_to_proto(frame(2)))
+        assert (await others.read()).sequence == 2
+        th.directory.change(VN, card)
+        assert (await connected.Probe(pb.ProbeRequest(), timeout=5)).partner == "vn"
         assert th.listener.guard.open_streams == 1
         others.cancel()
 
