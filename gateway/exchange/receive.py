@@ -31,7 +31,8 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.steps import described, new_salts, partner_principal, step
+from gateway.exchange.reception_steps import ReceptionSteps
+from gateway.exchange.steps import new_salts
 from gateway.exchange.threads import Continuation, Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
@@ -57,7 +58,6 @@ from gateway.ports import (
     Store,
     StoredReceipt,
 )
-from gateway.translog.entry import EventType
 from gateway.translog.merkle import leaf_hash
 
 HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
@@ -72,10 +72,6 @@ EFFORT_PER_S: Final = 400
 EFFORT_BURST: Final = 2000
 """Signatures to verify and encapsulations to open for one partner, some 0.2 ms each: a tenth of a processor for ever,
 or 0.4 s at once. Honest batches share both."""
-
-REFUSALS_PER_S: Final = 5
-REFUSALS_BURST: Final = 1000
-"""Refused envelopes of one partner that are recorded one by one: 200 MB a day at most. Each still gets its receipt."""
 
 
 class Policy(Protocol):
@@ -120,7 +116,7 @@ class ReceiveService:
         pause: Callable[[], Awaitable[None]],
     ) -> None:
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
-        self._refusals = Quota(per_second=REFUSALS_PER_S, burst=REFUSALS_BURST)
+        self._recording = ReceptionSteps()
         self._pause = pause
         self._directory = directory
         self._policy = policy
@@ -310,7 +306,9 @@ class ReceiveService:
         if not stated:
             return None, True
         stated.sort(key=lambda entry: entry[0])
-        steps = self._steps(partner, judged, now_ms)
+        known = [(index, item, body.authority.name) for index, item, body in judged.accepted]
+        known += [(index, item, "") for index, item in judged.pings]
+        steps = self._recording.steps(partner, known, judged.refused, now_ms)
         receipts = [
             Receipt(
                 envelope_digest=digest,
@@ -350,35 +348,6 @@ class ReceiveService:
         elif steps:
             await self._store.write(AppendLog(tuple(steps.values())))
         return batch, True
-
-    def _steps(self, partner: PartnerId, judged: _Judged, now_ms: int) -> dict[int, LogEntry]:
-        """Return the steps for the exchange log by index in the frame."""
-        actor = partner_principal(partner)
-        steps: dict[int, LogEntry] = {}
-        known = [(index, item, body.authority.name) for index, item, body in judged.accepted]
-        known += [(index, item, "") for index, item in judged.pings]
-        for index, item, authority in known:
-            header = item.header
-            steps[index] = step(
-                EventType.MESSAGE_RECEIVED,
-                now_ms,
-                actor=actor,
-                partner=partner.code,
-                subject=header.message_id.raw,
-                thread=header.thread_id.raw,
-                digest=item.digest,
-                detail=f"{described(header)} for {authority}" if authority else described(header),
-            )
-        for index, digest, reason in judged.refused:
-            try:
-                # Whatever a hostile partner sends, it fills our disk no faster than this.
-                self._refusals.take(partner.code, Urgency.U3, now_ms)
-            except Busy:
-                break
-            steps[index] = step(
-                EventType.MESSAGE_REFUSED, now_ms, actor=actor, partner=partner.code, digest=digest, reason=reason
-            )
-        return steps
 
     def _row(
         self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, log: LogEntry, now_ms: int

@@ -13,6 +13,7 @@ from gateway.ids import PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.partner import KeyPurpose
 from gateway.ports import OutgoingFrame, Partners, QueueSummaries, WaitingReceipts
+from gateway.rpc.rejected import RejectedCallers
 from tests.sim.nations import CODEC, Nation, Network, until
 
 CN, TH, LA = PartnerId("cn"), PartnerId("th"), PartnerId("la")
@@ -35,9 +36,16 @@ async def world(tmp_path: Path):
 
 def operator_of(nation: Nation) -> Administration:
     parts = SimpleNamespace(
-        clock=nation.clock, directory=nation.directory, links=nation.links, expiry=nation.expiry, store=nation.store
+        clock=nation.clock, directory=nation.directory, links=nation.links, expiry=nation.expiry, store=nation.store,
+        registry=None, config=SimpleNamespace(partner=nation.partner),
+    )  # fmt: skip
+    return Administration(
+        parts,
+        endpoints=lambda: ("", ""),
+        warnings=lambda: (),
+        rejected=RejectedCallers(nation.clock),
+        first_system=None,
     )
-    return Administration(parts, endpoints=lambda: ("", ""), warnings=lambda: ())
 
 
 async def in_state(nation: Nation, result, partner: str, state: str) -> None:
@@ -65,8 +73,8 @@ async def test_a_partner_for_whom_nothing_waits_is_forgotten_and_its_evidence_st
     # What was exchanged is still there, with the receipt of then, and can still be read and taken over.
     (delivery,) = (await cn.found(CN, sent.message_id)).deliveries
     assert (delivery.state, delivery.proof.issuer) == ("received", TH)
-    assert (await cn.reader.get(TH, got.message_id)).body_bytes is not None
-    await cn.acknowledge.acknowledge(TH, got.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+    assert (await cn.reader.open(TH, got.message_id)).body_bytes is not None
+    await cn.acknowledge.acknowledge(TH, got.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
     with pytest.raises(PartnerUnknown):
         await operator_of(cn).remove_partner(TH, discard_waiting=False)
 
@@ -115,7 +123,7 @@ async def test_a_partner_removed_can_be_paired_anew_also_with_another_identity(w
     got = await th.send("cn")
     await in_state(th, got, "cn", "received")
     cn.network.down.add(TH)
-    await cn.acknowledge.acknowledge(TH, got.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+    await cn.acknowledge.acknowledge(TH, got.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
     await operator_of(cn).remove_partner(TH, discard_waiting=True)
     assert await cn.store.read(WaitingReceipts(partner=TH, max_rows=9)) == ()
     if fresh:
