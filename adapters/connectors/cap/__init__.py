@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from adapters.connectors.cap.check import CapCheck, check_cap
+from adapters.connectors.cap.check import CapCheck, check_all, check_cap
 from adapters.connectors.cap.document import MAX_ORIGINAL_BYTES
 from adapters.connectors.cap.read import CapReading, read_cap
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gateway.ids import AuthorityId
     from gateway.ports import Connector, Desk
 
-__all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_cap", "read_cap"]
+__all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_all", "check_cap", "read_cap"]
 
 
 class CapConnector:
@@ -32,6 +32,10 @@ class CapConnector:
     def check(self, data: bytes) -> CapCheck:
         """Return the verdict on one file."""
         return check_cap(data)
+
+    def check_all(self, data: bytes) -> tuple[tuple[str, CapCheck], ...]:
+        """Return the verdict on every alert in a file: itself, or those in a feed or an EDXL distribution."""
+        return check_all(data)
 
     def options(self, data: Mapping[str, object], folder: str, authorities: "frozenset[AuthorityId]") -> object:
         """Check the options of one [[connector]] table; see ports.ConnectorKind.

@@ -71,6 +71,20 @@ def read_feed(data: bytes, url: str, max_bytes: int) -> tuple[Entry, ...]:
     return tuple(_entry(element, url) for element in elements)
 
 
+def read_container(data: bytes, max_bytes: int) -> tuple[Entry, ...]:
+    """Return the entries of a feed, a distribution, or any other document with CAP alerts in it.
+
+    Raises:
+        MessageMalformed: Not XML, hostile XML, or no alert and no feed.
+        MessageTooLarge: More bytes or entries than are taken.
+    """
+    try:
+        return read_feed(data, "", max_bytes)
+    except MessageMalformed:
+        # Some agencies serve a plain list of alerts.
+        return (Entry(key="", inline=alerts_inside(_tree(data, max_bytes)), link=""),)
+
+
 def alerts_inside(root: etree._Element) -> tuple[bytes, ...]:
     """Return the alerts below an element, each as a document of its own.
 
