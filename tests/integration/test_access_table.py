@@ -41,9 +41,22 @@ STREAMS = {
     for method in methods_of(service)
 }
 
+RESET = (grpc.StatusCode.INTERNAL, "")
+"""What gRPC makes of a stream that the server ended while the client was still writing: the reset overtakes the status.
+It says nothing of what the server decided, so such a call is made again; a fault of ours carries a reason."""
+TRIES = 5
+
 
 async def met(raw: grpc.aio.Channel, name: str) -> tuple[grpc.StatusCode, str]:
     """What a call meets: the code, and the reason in our words where there is one."""
+    for _ in range(TRIES):
+        code, reason = await _met_once(raw, name)
+        if (code, reason) != RESET:
+            break
+    return code, reason
+
+
+async def _met_once(raw: grpc.aio.Channel, name: str) -> tuple[grpc.StatusCode, str]:
     path = "/{}/{}".format(*name.rsplit(".", 1))
     reads, writes = STREAMS[name]
     # Field 1 as a fixed32: no request of ours reads it, and none that streams is left waiting.
