@@ -18,7 +18,6 @@ from gateway.ports import (
     IntegrateLog,
     LogFilter,
     LogHead,
-    LogMatches,
     LogRecord,
     ProveConsistency,
     ProveInclusion,
@@ -50,6 +49,17 @@ class ProvedEntry:
 
     record: LogRecord
     proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """A page of a search."""
+
+    records: tuple[LogRecord, ...]
+    more: bool
+    """Whether older entries match too."""
+    total: int
+    searched: int
 
 
 @dataclass(slots=True)
@@ -85,14 +95,14 @@ class LogReader:
     async def _record(self, kind: EventType, actor: str, detail: str) -> None:
         await self._store.write(AppendLog((step(kind, self._clock.now_ms(), actor=actor, detail=detail),)))
 
-    async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> LogMatches:
+    async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> FoundPage:
         """Return a page of entries that match, newest first, and how many there are in all."""
         size = min(page_size, MAX_PAGE) if page_size > 0 else DEFAULT_PAGE
         found = await self._store.read(
-            SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size)
+            SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size + 1)
         )
         await self._record(EventType.LOG_SEARCHED, actor, f"{found.total} found")
-        return found
+        return FoundPage(found.records[:size], len(found.records) > size, found.total, found.searched)
 
     async def entries(self, first: int, count: int, *, disclosed: bool, actor: str) -> tuple[LogRecord, ...]:
         """Return entries in order."""

@@ -13,7 +13,15 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import CardRejected, LeaseLost, LogForked, LogRolledBack, PartnerUnreachable, Rejected
+from gateway.errors import (
+    CardRejected,
+    LeaseLost,
+    LogForked,
+    LogRolledBack,
+    PartnerUnreachable,
+    Rejected,
+    StoreCorrupt,
+)
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
@@ -222,15 +230,20 @@ class OpenLink:
             return
         self._checkpoints_due_ms = now_ms + CHECKPOINTS_MS
         card = parts.directory.card(parts.partner)
-        theirs, seen = await parts.carrier.exchange_checkpoints(
-            parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
-        )
+        # Messages go on whatever a log says, or a partner says of ours: people wait for them. Operators are told.
         try:
-            await parts.log.hear_own(parts.partner, seen)
-            await parts.log.hear_partner(parts.partner, theirs)
-        except (Rejected, LogForked, LogRolledBack) as error:
-            # Messages go on whatever a log says: people wait for them. Operators are told.
-            log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
+            theirs, seen = await parts.carrier.exchange_checkpoints(
+                parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
+            )
+        except PartnerUnreachable as error:
+            # Whether the line still carries, its frames find out.
+            log.warning("checkpoint.not_exchanged", partner=parts.partner.code, reason=error.reason)
+            return
+        for hear, note in ((parts.log.hear_own, seen), (parts.log.hear_partner, theirs)):
+            try:
+                await hear(parts.partner, note)
+            except (Rejected, LogForked, LogRolledBack, StoreCorrupt) as error:
+                log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:
         parts = self._parts
