@@ -65,6 +65,7 @@ class Administration:
             own=parts.config.partner,
             clock=parts.clock,
             first=first_system,
+            record=lambda detail: self._record(EventType.ADMINISTRATION_ACT, detail=detail),
         )
         self._rejected = rejected
         self._parts = parts
