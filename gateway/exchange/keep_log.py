@@ -12,7 +12,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.crypto.keys import VerifyKey
 from gateway.crypto.mldsa import MLDSAVerifyKey
-from gateway.errors import LogForked, LogRolledBack, MessageTooLarge, ProofRejected, Rejected, StoreCorrupt
+from gateway.errors import LogForked, LogInconsistent, LogRolledBack, MessageTooLarge, ProofRejected, Rejected
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.steps import partner_principal, step
@@ -103,7 +103,7 @@ class LogKeeper:
         self._signing = asyncio.Lock()
         self._unasked: set[PartnerId] = set()
         self._ask_until_ms = 0
-        self.problem: LogRolledBack | StoreCorrupt | None = None
+        self.problem: LogRolledBack | LogInconsistent | None = None
         """Why nothing is signed any more."""
 
     async def open(self) -> str:
@@ -128,7 +128,7 @@ class LogKeeper:
 
         Raises:
             LogRolledBack: The tree is not the one that was signed before, now or earlier in this process.
-            StoreCorrupt: The tree is damaged, now or earlier in this process.
+            LogInconsistent: The tree is damaged, now or earlier in this process.
             StoreUnavailable: It could not be kept, so nobody sees it.
         """
         async with self._signing:
@@ -137,7 +137,7 @@ class LogKeeper:
             head = await self.head()
             try:
                 await self._check_grown(head)
-            except (LogRolledBack, StoreCorrupt) as error:
+            except (LogRolledBack, LogInconsistent) as error:
                 self.problem = error
                 raise
             last = head.checkpoint

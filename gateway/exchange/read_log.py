@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import NotFound, Rejected, StoreCorrupt
+from gateway.errors import LogInconsistent, NotFound, Rejected
 from gateway.exchange.keep_log import LogKeeper, open_with
 from gateway.exchange.steps import step
 from gateway.ports import (
@@ -200,7 +200,7 @@ class LogReader:
             count = min(CHECK_ROWS, until - tree.size)
             try:
                 records = await self._store.read(ReadLog(first=tree.size, max_rows=count))
-            except StoreCorrupt as error:
+            except LogInconsistent as error:
                 progress.found(error.text)
                 break
             if len(records) != count or records[0].index != tree.size:

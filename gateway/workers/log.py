@@ -10,7 +10,7 @@ from typing import Final, NoReturn, TypeVar
 
 import structlog
 
-from gateway.errors import Busy, LogRolledBack, StoreCorrupt
+from gateway.errors import Busy, LogInconsistent, LogRolledBack
 from gateway.exchange.keep_log import LogKeeper
 from gateway.ports import IntegrateLog, Store
 from gateway.workers.signals import StoreSignal
@@ -33,7 +33,7 @@ async def integrate(store: Store, keeper: LogKeeper) -> None:
         while True:
             try:
                 count = await _patiently("integrate_log", lambda: store.write(IntegrateLog(INTEGRATE_ENTRIES)))
-            except StoreCorrupt as error:
+            except LogInconsistent as error:
                 # What is enqueued stays so: nothing is lost, and nothing is hashed into a tree that is not sound.
                 keeper.problem = keeper.problem or error
                 log.warning("log.damaged", reason=error.reason)
@@ -54,7 +54,7 @@ async def sign_checkpoints(keeper: LogKeeper) -> None:
     while True:
         try:
             await _patiently("sign_checkpoint", keeper.sign_checkpoint)
-        except (LogRolledBack, StoreCorrupt) as error:
+        except (LogRolledBack, LogInconsistent) as error:
             # The gateway goes on: people wait for its messages. Its log makes no more claims until somebody looks.
             log.warning("log.not_signed", reason=error.reason)
             await _for_ever()

@@ -17,10 +17,10 @@ from gateway.errors import (
     CardRejected,
     LeaseLost,
     LogForked,
+    LogInconsistent,
     LogRolledBack,
     PartnerUnreachable,
     Rejected,
-    StoreCorrupt,
 )
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
@@ -242,7 +242,7 @@ class OpenLink:
         for hear, note in ((parts.log.hear_own, seen), (parts.log.hear_partner, theirs)):
             try:
                 await hear(parts.partner, note)
-            except (Rejected, LogForked, LogRolledBack, StoreCorrupt) as error:
+            except (Rejected, LogForked, LogRolledBack, LogInconsistent) as error:
                 log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:

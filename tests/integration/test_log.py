@@ -25,13 +25,15 @@ from gateway.model.envelope import Outcome
 from gateway.model.header import Mode
 from gateway.rpc.convert import WireCodec
 from gateway.rpc.convert.partner import signed_card_from_proto
+from gateway.translog.checkpoint import sign_checkpoint
 from gateway.translog.disclosure import parse_json, verify_disclosure
 from gateway.translog.merkle import leaf_hash
 from gateway.translog.note import parse_note
+from gateway.translog.note_keys import NoteSigner, SignatureKind
 from gateway.translog.proof import parse_proof, verify_proof
-from gateway.translog.tree_head import parse_tree_head
+from gateway.translog.tree_head import TreeHead, parse_tree_head
 from tests.fixtures.gateways import eventually
-from tests.fixtures.hostile import HostilePartner
+from tests.fixtures.hostile import HostilePartner, Target
 from tests.fixtures.ledger import settled
 from tests.fixtures.load import System, requests
 from tests.fixtures.quick_gateways import QuickGateway, quick_gateways
@@ -61,6 +63,7 @@ class World:
     """Of messages from cn to th, oldest first; th's system has been shown all and has acknowledged the first."""
     refused: federation_pb.LinkResponse | None = None
     refused_id: bytes = b""
+    target: Target | None = None
 
 
 async def exchange(world: World) -> None:
@@ -76,7 +79,7 @@ async def exchange(world: World) -> None:
         for _ in range(2):
             await receiver.acknowledge("cn", ids[0])
         await eventually(lambda: feed.ids("delivery.acknowledged") == [ids[0]])
-    target = world.la.join(world.th)
+    world.target = target = world.la.join(world.th)
     item = world.la.item(target, mode=Mode.ACTUAL)
     world.refused_id = item.message_id.raw
     world.refused = await world.la.deliver(target, *world.la.seal(target, [item]))
@@ -434,8 +437,7 @@ async def test_a_refusal_is_proved_to_whom_it_was_stated_and_nobody_else(world):
     assert receipt.outcome is Outcome.REFUSED
     with AdminClient(world.th.home) as admin:
         card = CODEC.decode_card(signed_card_from_proto(admin.own_card().card).card)
-    target = world.la.join(world.th)
-    async with world.la.channel(target) as channel:
+    async with world.la.channel(world.target) as channel:
         stub = world.la.stub(channel)
         request = federation_pb.ProveReceiptRequest(log_leaf=receipt.log_leaf, message_id=world.refused_id)
         shown = await stub.ProveReceipt(request, timeout=20)
@@ -453,3 +455,58 @@ async def test_a_refusal_is_proved_to_whom_it_was_stated_and_nobody_else(world):
         assert await reason(stub.ProveReceipt(other, timeout=20)) == "NOT_FOUND"
         call = AuditServiceStub(channel).GetHead(audit_pb.GetHeadRequest(), timeout=20)
         assert await reason(call) in {"METHOD_NOT_ALLOWED", "CALLER_UNKNOWN", "UNIMPLEMENTED"}
+
+
+def signed_tree(la: HostilePartner, size: int, root: bytes, *, origin: str = "", pair: bool = True) -> bytes:
+    origin = origin or "la.concord/exchange-log/a"
+    signers = [NoteSigner(origin, SignatureKind.ED25519, la.keyring.log)]
+    if pair:
+        signers.append(NoteSigner(origin, SignatureKind.MLDSA44_COSIGNATURE, la.keyring.log_cosign.key))
+    return sign_checkpoint(TreeHead(origin, size, root), signers, 1_800_000_000).note
+
+
+async def test_a_partner_that_signs_two_trees_of_one_size_is_found_and_both_are_kept(world):
+    la, stranger = world.la, HostilePartner("la")
+    async with la.channel(world.target) as channel:
+
+        async def show(checkpoint: bytes, seen: bytes = b"") -> federation_pb.ExchangeCheckpointsResponse:
+            request = federation_pb.ExchangeCheckpointsRequest(checkpoint=checkpoint, seen=seen)
+            return await la.stub(channel).ExchangeCheckpoints(request, timeout=20)
+
+        first = signed_tree(la, 7, bytes([1] * 32))
+        head = await in_tree(world.th)
+        assert (await show(first)).seen == first
+        assert (await show(first)).checkpoint
+        for bad in (
+            signed_tree(stranger, 9, bytes(32)),
+            signed_tree(la, 9, bytes(32), origin="cn.concord/exchange-log/a"),
+            signed_tree(la, 9, bytes(32), pair=False),
+            first[:-40],
+            b"nonsense",
+        ):
+            assert await reason(show(bad)) in {"PROOF_REJECTED", "MESSAGE_MALFORMED"}
+        assert await reason(show(b"x" * 16_385)) == "FIELD_INVALID"
+        # What it says that we signed proves nothing without our signature, and what we did sign is no surprise.
+        for own in (first, b"nonsense", head.checkpoint.replace(head.root[:1].hex().encode(), b"00"), head.checkpoint):
+            assert (await show(b"", own)).seen == first
+        older, newer = signed_tree(la, 5, bytes([2] * 32)), signed_tree(la, 8, bytes([3] * 32))
+        assert (await show(older)).seen == first
+        assert (await show(newer)).seen == newer
+        other = signed_tree(la, 8, bytes([4] * 32))
+        await show(other)
+        await show(other)
+    told = world.th.ask("log", "head")
+    assert told["problem"] == ""
+    mine = [(item["size"], item["forked"]) for item in told["seen"] if item["partner"] == "la"]
+    assert mine == [(8, True), (8, True)]
+    assert world.th.run("log", "head").stdout.count("CONTRADICTS ANOTHER") == 2
+    with AdminClient(world.th.home) as admin:
+        kept = {item.checkpoint for item in admin.log_head().seen if item.partner == "la"}
+    assert kept == {newer, other}
+    await in_tree(world.th)
+    seen = searched(world.th, types=["partner-checkpoint-seen"], actor="partner/la")
+    assert [entry.step.reason for entry in seen.entries] == ["LOG_FORKED", "", ""]
+    # Nobody's messages wait because of it.
+    item = la.item(world.target)
+    answer = await la.deliver(world.target, *la.seal(world.target, [item]))
+    assert CODEC.decode_receipt(answer.receipts.receipts[0]).outcome is Outcome.RECEIVED
