@@ -4,6 +4,7 @@ Whoever is shown what entries disclose is recorded before he sees it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -185,7 +186,9 @@ class LogReader:
 
     async def check(self) -> AsyncIterator[CheckProgress]:
         """Compute the log anew; yield progress, the last time with `done`."""
-        await self._integrate()
+        # A tree too damaged to grow is what a check is for: it names the place.
+        with contextlib.suppress(LogInconsistent):
+            await self._integrate()
         # Checkpoints first: the log grows meanwhile, and what is signed by now is in any tree that is read later.
         checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
         head = await self._keeper.head()
