@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from concord.v1 import exchange_service_pb2 as pb
 
 from gateway.cli.admin import AdminClient
 from gateway.translog.merkle import EMPTY_ROOT
@@ -41,18 +42,27 @@ async def sound(gateway: QuickGateway) -> None:
     assert last.checkpoints >= 1
 
 
+async def submit_until(sender: System, wanted: list[pb.SubmitMessageRequest], ended: asyncio.Event, first: int) -> None:
+    while not ended.is_set():
+        batch = requests(2, "th", first=first + len(wanted))
+        wanted.extend(batch)
+        await sender.submit_all(batch)
+
+
 async def test_a_log_survives_a_kill_at_each_commit_point(tmp_path):
     with quick_gateways(tmp_path, "cn", "th", constants=SOON) as (cn, _):
         signed: dict[int, bytes] = {0: EMPTY_ROOT}
         accepted: list[bytes] = []
         async with System(cn) as sender:
             for number, point in enumerate(POINTS):
-                wanted = requests(6, "th", first=10 * number)
+                wanted: list[pb.SubmitMessageRequest] = []
+                ended = asyncio.Event()
                 await asyncio.to_thread(cn.kill)
                 cn.kill_at = point
                 cn.launch()
-                submitting = asyncio.create_task(sender.submit_all(wanted))
+                submitting = asyncio.create_task(submit_until(sender, wanted, ended, 1000 * number))
                 assert await asyncio.to_thread(cn.wait_end) == -9, point
+                ended.set()
                 cn.kill_at = None
                 # What was signed before the kill, and perhaps shown to somebody, is never contradicted.
                 for size, root in checkpoints(cn).items():
