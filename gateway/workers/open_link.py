@@ -13,15 +13,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import (
-    CardRejected,
-    LeaseLost,
-    LogForked,
-    LogInconsistent,
-    LogRolledBack,
-    PartnerUnreachable,
-    Rejected,
-)
+from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
@@ -45,6 +37,7 @@ from gateway.ports import (
     WaitingReceipt,
     WaitingReceipts,
 )
+from gateway.workers.share_checkpoints import share_checkpoints
 from gateway.workers.signals import Signal
 
 log = structlog.get_logger(__name__)
@@ -229,21 +222,7 @@ class OpenLink:
         if now_ms < self._checkpoints_due_ms:
             return
         self._checkpoints_due_ms = now_ms + CHECKPOINTS_MS
-        card = parts.directory.card(parts.partner)
-        # Messages go on whatever a log says, or a partner says of ours: people wait for them. Operators are told.
-        try:
-            theirs, seen = await parts.carrier.exchange_checkpoints(
-                parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
-            )
-        except PartnerUnreachable as error:
-            # Whether the line still carries, its frames find out.
-            log.warning("checkpoint.not_exchanged", partner=parts.partner.code, reason=error.reason)
-            return
-        for hear, note in ((parts.log.hear_own, seen), (parts.log.hear_partner, theirs)):
-            try:
-                await hear(parts.partner, note)
-            except (Rejected, LogForked, LogRolledBack, LogInconsistent) as error:
-                log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
+        await share_checkpoints(parts.log, parts.carrier, parts.identity(), parts.directory.card(parts.partner))
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:
         parts = self._parts
