@@ -1,6 +1,7 @@
 """The CAP writer against the reader, the official schema and real files."""
 
 import dataclasses
+import os
 
 import pytest
 from lxml import etree
@@ -13,7 +14,9 @@ from gateway.model.header import Mode
 from tests.integration.test_cap_corpus import CHECKOUT, CORPUS, XSD, verdicts
 
 EXAMPLE = CHECKOUT / "examples/alerts/mekong-typhoon.xml"
-needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus here; name its folder in CONCORD_CORPUS")
+needs_corpus = pytest.mark.skipif(
+    not CORPUS.is_dir() and "CI" not in os.environ, reason="no corpus here; name its folder in CONCORD_CORPUS"
+)
 
 
 def example() -> Alert:
