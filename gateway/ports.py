@@ -300,6 +300,23 @@ class SentSecrets(Query[MessageSecrets | None]):
     partner: PartnerId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """A waiting envelope that names another one as its predecessor."""
+
+    envelope_id: EnvelopeId
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingFollower(Query[Follower | None]):
+    """What waits for a partner and names this envelope as the one before it in its thread."""
+
+    partner: PartnerId
+    thread_id: ThreadId
+    previous_digest: bytes
+
+
 # --- links ---------------------------------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import key_context
-from gateway.ids import AuthorityId, MessageId, PartnerId
+from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, Urgency
 from gateway.model.message import Body
@@ -220,6 +220,8 @@ class ReceiveService:
     async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
         ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
+        unsealed: dict[ThreadId, int] = {}
+        """Threads of which a message has to be sealed again, and its index."""
         for index, header in judged.retired:
             earlier = known.get(header.message_id)
             if earlier is not None and earlier.content_commitment == header.content_commitment:
@@ -227,6 +229,7 @@ class ReceiveService:
                 judged.repeats.append(self._keys.receipt_that_counts(earlier.proof))
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
+                unsealed.setdefault(header.thread_id, index)
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
             message_id, commitment = item.header.message_id, item.header.content_commitment
@@ -239,6 +242,10 @@ class ReceiveService:
                         judged.resealed.append((index, item.digest))
                 else:
                     judged.refused.append((index, item.digest, MessageIdReused.reason))
+                continue
+            if unsealed.get(item.header.thread_id, index) < index:
+                # It names an envelope that is about to be replaced, and has to be sealed again behind it.
+                judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
                 continue
             if message_id in first:
                 # Twice in one frame: the first decides; an equal second is answered when it is sent again.

@@ -31,6 +31,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.ExpiringEnvelopes: sending.expiring_envelopes,
     ports.ThreadHeads: submissions.thread_heads,
     ports.SentSecrets: sending.sent_secrets,
+    ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,

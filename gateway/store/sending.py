@@ -10,6 +10,7 @@ from gateway.model.header import Urgency
 from gateway.ports import (
     ExpiringEnvelope,
     ExpiringEnvelopes,
+    Follower,
     MessageSecrets,
     QueueSummaries,
     QueueSummary,
@@ -17,6 +18,7 @@ from gateway.ports import (
     SentSecrets,
     WaitingEnvelope,
     WaitingEnvelopes,
+    WaitingFollower,
 )
 from gateway.store.leases import check_epoch
 from gateway.store.rows import check_row, checksum, digest_head, pack_path, unpack_path
@@ -236,6 +238,34 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
         thread_id=ThreadId(thread_id),
         previous_digest=previous,
     )
+
+
+FOLLOWER: Final = Statement(
+    select(func.coalesce(resealed.c.envelope_id, sent.c.envelope_id), outbox.c.digest)
+    .select_from(
+        outbox.join(sent, sent.c.id == outbox.c.sent_id).outerjoin(resealed, resealed.c.id == outbox.c.resealed_id)
+    )
+    .where(
+        outbox.c.thread_id == bindparam("of_thread"),
+        outbox.c.partner == bindparam("to_partner"),
+        outbox.c.state == constant(WAITING),
+        outbox.c.previous_digest == bindparam("after_digest"),
+        # Never sent: nothing can be sealed again.
+        ~_erased,
+    )
+    .limit(1)
+)
+
+
+def waiting_follower(session: Session, query: WaitingFollower) -> Follower | None:
+    """Return the waiting envelope that follows another one in its thread."""
+    row = session.row(
+        FOLLOWER,
+        of_thread=query.thread_id.raw,
+        to_partner=query.partner.code,
+        after_digest=query.previous_digest,
+    )
+    return None if row is None else Follower(envelope_id=EnvelopeId(row[0]), digest=row[1])
 
 
 FIND_DELIVERY: Final = Statement(

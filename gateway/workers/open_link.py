@@ -5,7 +5,6 @@ Whatever ends the link, what was not settled is still in the database and is sen
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
-from gateway.exchange.deliver import Backlog, Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
@@ -154,11 +154,12 @@ class OpenLink:
             await self._ended
         finally:
             lived.cancel()
-            for task in (*tasks, *self._settling):
+            ending = {*tasks, *self._settling}
+            for task in ending:
                 task.cancel()
-            for task in (*tasks, *self._settling):
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+            # Not by awaiting each with its cancellation suppressed: when the gateway stops while a link is already
+            # ending, ours would be suppressed too, and the worker would go on for ever.
+            await asyncio.wait(ending)
 
     def _prove(self) -> None:
         proved, self._proved = self._proved, None
@@ -172,10 +173,11 @@ class OpenLink:
 
     def _one_ended(self, task: asyncio.Task[None]) -> None:
         """The first task to fail ends the link with its error."""
-        if task.cancelled() or self._ended.done():
+        if task.cancelled():
             return
+        # Looked at in any case: an error that nobody looked at is reported as a bug.
         error = task.exception()
-        if error is not None:
+        if error is not None and not self._ended.done():
             self._ended.set_exception(error)
 
     async def _keep(self) -> None:
@@ -273,7 +275,7 @@ class OpenLink:
         for item in refused:
             self._backlog.land(item.digest)
             self._backlog.fall_behind(item.urgency)
-            await parts.courier.seal_again(parts.partner, self._epoch, item)
+            await parts.courier.seal_again(parts.partner, self._epoch, self._backlog, item)
         self._signal.wake()
         return tuple(item for item in envelopes if item not in refused)
 

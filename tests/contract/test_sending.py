@@ -19,6 +19,7 @@ from gateway.ports import (
     ExpiringEnvelopes,
     FindMessage,
     FindRequest,
+    Follower,
     OutboxRow,
     QueueSummaries,
     QueueSummary,
@@ -28,6 +29,7 @@ from gateway.ports import (
     TakeLease,
     ThreadHeads,
     WaitingEnvelopes,
+    WaitingFollower,
 )
 from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, receipt, receipts, submit
 
@@ -465,6 +467,25 @@ async def test_head_that_has_moved_on_stays_when_an_older_envelope_is_replaced(s
     epoch = await store.write(TakeLease(partner=TH, holder="a", now_ms=NOW, until_ms=NOW + 10))
     assert await store.write(replacement(first, epoch)) is True
     assert (await store.read(ThreadHeads(threads=(first.thread_id,))))[first.thread_id, TH] == second.digest
+
+
+async def test_waiting_follower_is_found_by_the_digest_that_it_names(store, make):
+    first = make.sealed(TH)
+    second = make.sealed(TH, thread=first.thread_id)
+    await store.write(submit(first, second))
+    epoch = await store.write(TakeLease(partner=TH, holder="a", now_ms=NOW, until_ms=NOW + 10))
+
+    async def follower(partner=TH, thread=first.thread_id, digest=first.digest):
+        return await store.read(WaitingFollower(partner=partner, thread_id=thread, previous_digest=digest))
+
+    assert await follower() == Follower(envelope_id=second.envelope_id, digest=second.digest)
+    assert await follower(partner=LA) is None
+    assert await follower(digest=second.digest) is None
+    operation = replacement(second, epoch)
+    assert await store.write(operation) is True
+    assert await follower() == Follower(envelope_id=operation.envelope_id, digest=operation.digest)
+    await store.write(receipts(receipt(operation.digest)))
+    assert await follower() is None
 
 
 async def test_row_that_waits_no_longer_is_not_replaced(store, make):

@@ -247,6 +247,23 @@ async def rotate_seal_key(nation: Nation) -> None:
     await nation.directory.put_own(nation.make_card(known.card.sequence + 1, known.verified.digest))
 
 
+async def test_what_follows_a_message_sealed_again_names_its_new_envelope(world) -> None:
+    cn, th, _ = world
+    cn.network.down.add(TH)
+    first = await cn.send("th", "one")
+    second = await cn.send("th", "two", thread_id=first.thread_id)
+    await rotate_seal_key(th)
+    # The third is sealed for the new key already: nothing but its place in the thread asks for sealing it again.
+    await cn.directory.offer(TH, th.directory.own_card())
+    third = await cn.send("th", "three", thread_id=first.thread_id)
+    cn.network.down.clear()
+    cn.links.heard(TH)
+    for result in (first, second, third):
+        await settled(cn, result, "th")
+        await received(th, result)
+        assert not (await th.found(CN, result.message_id)).row.gap
+
+
 async def test_a_message_whose_receipt_was_lost_before_the_key_was_retired_is_not_sent_for_ever(world) -> None:
     cn, th, _ = world
     cn.network.lose_answers = 1
