@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.cli.connectors import AlertConnector
 
 REFUSED: Final = "refused"
+NO_ALERTS: Final = "no_alerts"
 DEFECT: Final = "internal"
 UNREADABLE: Final = "file_unreadable"
 
@@ -29,32 +30,37 @@ def register(application: typer.Typer) -> None:
         call: Call,
         files: Annotated[
             list[Path],
-            typer.Argument(help="CAP files, or directories that are searched; - reads stdin.", metavar="FILE..."),
+            typer.Argument(
+                help="CAP files, feeds, EDXL-DE files, or directories that are searched; - reads stdin.",
+                metavar="FILE...",
+            ),
         ],
         connector: Annotated[str, typer.Option(help="Which connector reads them.")] = "cap",
     ) -> ExitCode | None:
-        """Say of each file whether it would be accepted, with what was odd. JSON: one object a line.
+        """Say of each alert whether it would be accepted, with what was odd. JSON: one object a line.
 
-        Exit code 0 when no file is refused, 3 when one is. A file accepted here can still be refused at sending, by
-        policy.
+        Of a feed or an EDXL distribution, every alert inside gets a line (FILE#1, ...). Links are not followed.
+        Exit code 0 when nothing is refused, 3 when something is. What is accepted here can still be refused at
+        sending, by policy.
         """
         from gateway.cli.connectors import load_connector
 
         reader = load_connector(connector)
-        counts = {"accepted": 0, "accepted_with_findings": 0, REFUSED: 0}
+        counts = {"accepted": 0, "accepted_with_findings": 0, REFUSED: 0, NO_ALERTS: 0}
         paths = list(expand(files))
         with call.output.progress("checking", len(paths)) as tick:
             for done, path in enumerate(paths, 1):
-                data = verdict_on(reader, path)
-                counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
-                call.output.record(data)
-                for line in describe(data) if not call.output.as_json else ():
-                    call.output.text(line)
+                for data in verdicts_on(reader, path):
+                    counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
+                    call.output.record(data)
+                    for line in describe(data) if not call.output.as_json else ():
+                        call.output.text(line)
                 tick(done, path.name)
         call.output.text()
+        without = f", {counts[NO_ALERTS]} without an alert" if counts[NO_ALERTS] else ""
         call.output.text(
             f"{len(paths)} file{'' if len(paths) == 1 else 's'}: {counts['accepted']} accepted, "
-            f"{counts['accepted_with_findings']} accepted with findings, {counts[REFUSED]} refused"
+            f"{counts['accepted_with_findings']} accepted with findings, {counts[REFUSED]} refused{without}"
         )
         return ExitCode.REFUSED if counts[REFUSED] else None
 
@@ -74,39 +80,44 @@ def expand(paths: Sequence[Path]) -> Iterator[Path]:
                     yield file
 
 
-def verdict_on(reader: "AlertConnector", path: Path) -> dict[str, Any]:
-    """Return the verdict on one file; whatever happens, there is one."""
+def verdicts_on(reader: "AlertConnector", path: Path) -> list[dict[str, Any]]:
+    """Return the verdict on one file, or on each alert inside it; whatever happens, there is one."""
     from gateway.cli.connectors import read_input
 
     empty: dict[str, Any] = {"findings": [], "identifier": "", "sender": "", "sent": "", "status": "", "version": ""}
     try:
-        result = reader.check(read_input(path))
+        results = reader.check(read_input(path))
     except Failure as failure:
-        return {"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}
+        return [{"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}]
     except Exception as error:  # noqa: BLE001
         # A connector is somebody's code that reads somebody else's bytes: one bad file must not hide the others.
         detail = f"the connector failed: {type(error).__name__}"
-        return {"file": str(path), "verdict": REFUSED, "reason": DEFECT, "detail": detail, **empty}
-    return {
-        "file": str(path),
-        "verdict": result.verdict,
-        "reason": result.reason,
-        "detail": result.detail,
-        "findings": [{"code": item.code, "path": item.path, "detail": item.detail} for item in result.findings],
-        "identifier": result.identifier,
-        "sender": result.sender,
-        "sent": result.sent,
-        "status": result.status,
-        "version": result.version,
-    }
+        return [{"file": str(path), "verdict": REFUSED, "reason": DEFECT, "detail": detail, **empty}]
+    return [
+        {
+            "file": f"{path}#{result.number}" if result.number else str(path),
+            "verdict": result.verdict,
+            "reason": result.reason,
+            "detail": result.detail,
+            "findings": [{"code": item.code, "path": item.path, "detail": item.detail} for item in result.findings],
+            "identifier": result.identifier,
+            "sender": result.sender,
+            "sent": result.sent,
+            "status": result.status,
+            "version": result.version,
+        }
+        for result in results
+    ]
 
 
 def describe(data: dict[str, Any]) -> Iterator[str]:
     """Yield the lines that tell a person about one verdict."""
-    marks = {"accepted": "ok      ", "accepted_with_findings": "findings", REFUSED: "REFUSED "}
+    marks = {"accepted": "ok      ", "accepted_with_findings": "findings", REFUSED: "REFUSED ", NO_ALERTS: "empty   "}
     line = f"{marks.get(data['verdict'], data['verdict'])}  {data['file']}"
     if data["verdict"] == REFUSED:
         line += f"  {data['reason']}: {data['detail']}"
+    elif data["verdict"] == NO_ALERTS:
+        line += f"  {data['detail']}"
     elif data["identifier"]:
         line += f"  {data['identifier']}"
     yield visible(line)

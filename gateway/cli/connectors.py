@@ -33,7 +33,7 @@ class Reading(Protocol):
 
 
 class Check(Protocol):
-    """The verdict on a file."""
+    """The verdict on an alert, or on a file that holds none."""
 
     @property
     def verdict(self) -> str: ...
@@ -53,13 +53,15 @@ class Check(Protocol):
     def status(self) -> str: ...
     @property
     def version(self) -> str: ...
+    @property
+    def number(self) -> int: ...
 
 
 class AlertConnector(Protocol):
     """Reads files of one format."""
 
     def read(self, data: bytes) -> Reading: ...
-    def check(self, data: bytes) -> Check: ...
+    def check(self, data: bytes) -> "Sequence[Check]": ...
 
 
 def load_connector(name: str) -> AlertConnector:

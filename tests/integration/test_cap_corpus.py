@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from adapters.connectors.cap import CapCheck, check_cap, read_cap
+from adapters.connectors.cap import CapCheck, check_cap, check_file, read_cap
 from gateway.ids import AuthorityId
 from gateway.model.message import Body, Handling, Onward, Tlp
 from gateway.model.rules import check_body
@@ -110,8 +110,6 @@ def test_unknown_offset_stays_unknown() -> None:
 @pytest.mark.parametrize(
     ("folder", "reasons"),
     [
-        ("cap-feed", {"cap.is_feed", "cap.doctype", "cap.encoding_broken", "cap.xml_broken"}),
-        ("edxl-de", {"cap.is_edxl"}),
         ("national-json", {"cap.is_json"}),
         ("stix", {"cap.is_json"}),
         ("pfif", {"cap.root_unknown", "cap.is_feed", "cap.is_html", "cap.not_xml", "cap.xml_broken"}),
@@ -126,3 +124,30 @@ def test_other_formats_are_refused_by_name(folder: str, reasons: set[str]) -> No
         verdict = check_cap(path.read_bytes())
         assert verdict.verdict == "refused", path.name
         assert verdict.reason in reasons, path.name
+
+
+def test_every_container_gets_a_verdict_for_each_alert_in_it() -> None:
+    counts: Counter[str] = Counter()
+    refused = set()
+    several = []
+    for path in [*files("cap-feed"), *files("edxl-de")]:
+        checks = check_file(path.read_bytes())
+        counts.update(check.verdict for check in checks)
+        refused |= {(path.name, check.reason) for check in checks if check.verdict == "refused"}
+        assert all(check.detail for check in checks if check.verdict == "no_alerts"), path.name
+        if len(checks) > 1:
+            assert [check.number for check in checks] == list(range(1, len(checks) + 1))
+            several.append(len(checks))
+    # 7, 7 and 59 in distributions, 17 in an aggregator's list.
+    assert sorted(several) == [7, 7, 17, 59]
+    assert refused == {
+        ("xee.atom", "cap.doctype"),
+        ("pelmorex.atom", "cap.encoding_broken"),
+        ("bushfire_invalid.edxlde", "cap.identifier_missing"),
+    }
+    assert counts["no_alerts"] == 12
+
+
+def test_alert_files_get_the_same_verdict_from_both_doors() -> None:
+    for path, verdict in verdicts().items():
+        assert check_file(path.read_bytes()) == (verdict,), path.name

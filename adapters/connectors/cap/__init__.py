@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from adapters.connectors.cap.check import CapCheck, check_cap
+from adapters.connectors.cap.check import CapCheck, check_cap, check_file
 from adapters.connectors.cap.document import MAX_ORIGINAL_BYTES
 from adapters.connectors.cap.read import CapReading, read_cap
 
-__all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_cap", "read_cap"]
+__all__ = ["MAX_ORIGINAL_BYTES", "CapCheck", "CapConnector", "CapReading", "check_cap", "check_file", "read_cap"]
 
 
 class CapConnector:
@@ -24,6 +24,6 @@ class CapConnector:
         """
         return read_cap(data)
 
-    def check(self, data: bytes) -> CapCheck:
-        """Return the verdict on one file."""
-        return check_cap(data)
+    def check(self, data: bytes) -> tuple[CapCheck, ...]:
+        """Return the verdict on a file, or on each alert inside it."""
+        return check_file(data)

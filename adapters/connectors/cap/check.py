@@ -1,27 +1,32 @@
-"""Tells what would become of a CAP file, for people and scripts; sends nothing and never raises."""
+"""Tells what would become of a CAP file or of all alerts in a container, for people and scripts.
 
-from dataclasses import dataclass
+Sends nothing and never raises.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Final
 
-from adapters.connectors.cap.findings import Refused
+from adapters.connectors.cap.container import open_container
+from adapters.connectors.cap.findings import Refusal, Refused
 from adapters.connectors.cap.read import Head, read_with_head
 from gateway.model.alert import Finding
 
 ACCEPTED: Final = "accepted"
 ACCEPTED_WITH_FINDINGS: Final = "accepted_with_findings"
 REFUSED: Final = "refused"
+NO_ALERTS: Final = "no_alerts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapCheck:
-    """The verdict on one file."""
+    """The verdict on one alert, or on a file that holds none."""
 
     verdict: str
-    """accepted, accepted_with_findings or refused."""
+    """accepted, accepted_with_findings, refused, or no_alerts: a container that is in order but holds none."""
     reason: str
     """Stable code of the refusal, for example cap.doctype; empty unless refused."""
     detail: str
-    """The refusal in words; empty unless refused."""
+    """The refusal, or what the container holds instead, in words; else empty."""
     findings: tuple[Finding, ...]
     identifier: str
     """Empty, like the next ones, when the file was refused before it was read."""
@@ -30,6 +35,8 @@ class CapCheck:
     """As written."""
     status: str
     version: str
+    number: int = 0
+    """Place in the container, counted from 1; 0 for a file that is an alert itself."""
 
 
 def check_cap(data: bytes) -> CapCheck:
@@ -55,3 +62,17 @@ def check_cap(data: bytes) -> CapCheck:
         status=head.status,
         version=head.version,
     )
+
+
+def check_file(data: bytes) -> tuple[CapCheck, ...]:
+    """Return the verdict on a file, or on every alert of a feed, an EDXL distribution or a list; at least one."""
+    whole = check_cap(data)
+    if whole.reason not in {Refusal.IS_FEED, Refusal.IS_EDXL}:
+        return (whole,)
+    try:
+        contents = open_container(data)
+    except Refused as refused:
+        return (replace(whole, reason=refused.code.value, detail=refused.error.text),)
+    if not contents.alerts:
+        return (replace(whole, verdict=NO_ALERTS, reason="", detail=contents.summary),)
+    return tuple(replace(check_cap(alert), number=number) for number, alert in enumerate(contents.alerts, 1))

@@ -6,8 +6,8 @@ from typing import Final
 from lxml import etree
 
 from adapters.connectors.cap.document import read_tree
-from adapters.connectors.cap.edxl import unwrap
-from adapters.connectors.cap.findings import Findings, Refused
+from adapters.connectors.cap.edxl import Allowance, unwrap
+from adapters.connectors.cap.findings import Findings, Refusal, Refused
 from gateway.errors import FieldInvalid, MessageMalformed
 from gateway.model.text import check_uri
 
@@ -36,24 +36,32 @@ def read_feed(data: bytes) -> tuple[FeedEntry, ...]:
 
     Raises:
         MessageMalformed: Not XML, hostile, not a feed, or too many entries or alerts.
-        MessageTooLarge: The feed, or what an entry holds, is too large.
+        MessageTooLarge: The feed, or what all its entries hold together, is too large.
     """
     try:
         root, _ = read_tree(data, Findings())
+        if etree.QName(root).localname not in _ROOTS:
+            raise MessageMalformed("the document is not an Atom or RSS feed")
+        return entries_of(root, Allowance())
     except Refused as refused:
         raise refused.error from None
-    name = etree.QName(root).localname
-    if name not in _ROOTS:
-        raise MessageMalformed("the document is not an Atom or RSS feed")
-    found = [root] if name == "entry" else [*root.iterchildren("{*}entry", "{*}item")]
+
+
+def entries_of(root: etree._Element, allowance: Allowance) -> tuple[FeedEntry, ...]:
+    """Return the entries below the root of a feed.
+
+    Raises:
+        Refused: Too many entries, or what all of them hold is too much.
+    """
+    found = [root] if etree.QName(root).localname == "entry" else [*root.iterchildren("{*}entry", "{*}item")]
     for channel in root.iterchildren("{*}channel"):
         found.extend(channel.iterchildren("{*}item"))
     if len(found) > MAX_ENTRIES:
-        raise MessageMalformed(f"the feed has more than {MAX_ENTRIES} entries")
-    return tuple(map(_entry, found))
+        raise Refused(Refusal.TOO_MANY_NODES, MessageMalformed(f"the feed has more than {MAX_ENTRIES} entries"))
+    return tuple(_entry(element, allowance) for element in found)
 
 
-def _entry(element: etree._Element) -> FeedEntry:
+def _entry(element: etree._Element, allowance: Allowance) -> FeedEntry:
     links: list[str] = []
     for link in element.iterchildren("{*}link"):
         address = (link.get("href") or link.text or "").strip()
@@ -63,7 +71,7 @@ def _entry(element: etree._Element) -> FeedEntry:
         id=_text(element, "id", "guid"),
         updated=_text(element, "updated", "pubDate", "date"),
         links=tuple(links),
-        alerts=unwrap(element),
+        alerts=unwrap(element, allowance),
     )
 
 

@@ -56,6 +56,23 @@ def test_any_bytes_are_refused_with_a_reason(capsys, tmp_path, data):
     assert verdict["reason"].startswith("cap.")
 
 
+def test_every_alert_of_a_container_gets_an_object_and_a_feed_of_links_says_so(capsys, tmp_path):
+    one = (EXAMPLES / "dam-release.xml").read_text().partition("?>")[2]
+    (tmp_path / "a.atom").write_text(f"<feed><entry>{one}</entry><entry>{one}</entry></feed>")
+    (tmp_path / "b.rss").write_text("<rss><channel><item><link>https://a.example/1</link></item></channel></rss>")
+    code, verdicts = check(capsys, tmp_path)
+    assert code == 0
+    assert [(Path(item["file"]).name, item["verdict"]) for item in verdicts] == [
+        ("a.atom#1", "accepted"),
+        ("a.atom#2", "accepted"),
+        ("b.rss", "no_alerts"),
+    ]
+    assert all(set(item) == KEYS for item in verdicts)
+    assert "links: 1" in verdicts[2]["detail"]
+    assert main(["alert", "check", str(tmp_path)]) == 0
+    assert "2 files: 2 accepted, 0 accepted with findings, 0 refused, 1 without an alert" in capsys.readouterr().out
+
+
 def test_file_that_cannot_be_read_does_not_hide_the_others(capsys, tmp_path):
     code, verdicts = check(capsys, tmp_path / "nowhere.xml", EXAMPLES / "mekong-typhoon.xml")
     assert code == 3
