@@ -44,13 +44,15 @@ def register(application: typer.Typer) -> None:
         sending, by policy.
         """
         from gateway.cli.connectors import load_connector
+        from gateway.clock import SystemClock
 
         reader = load_connector(connector)
+        now_ms = SystemClock().now_ms()
         counts = {"accepted": 0, "accepted_with_findings": 0, REFUSED: 0, NO_ALERTS: 0}
         paths = list(expand(files))
         with call.output.progress("checking", len(paths)) as tick:
             for done, path in enumerate(paths, 1):
-                for data in verdicts_on(reader, path):
+                for data in verdicts_on(reader, path, now_ms):
                     counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
                     call.output.record(data)
                     for line in describe(data) if not call.output.as_json else ():
@@ -80,13 +82,14 @@ def expand(paths: Sequence[Path]) -> Iterator[Path]:
                     yield file
 
 
-def verdicts_on(reader: "AlertConnector", path: Path) -> list[dict[str, Any]]:
+def verdicts_on(reader: "AlertConnector", path: Path, now_ms: int) -> list[dict[str, Any]]:
     """Return the verdict on one file, or on each alert inside it; whatever happens, there is one."""
     from gateway.cli.connectors import read_input
 
     empty: dict[str, Any] = {"findings": [], "identifier": "", "sender": "", "sent": "", "status": "", "version": ""}
+    empty["signature"] = ""
     try:
-        results = reader.check(read_input(path))
+        results = reader.check(read_input(path), now_ms)
     except Failure as failure:
         return [{"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}]
     except Exception as error:  # noqa: BLE001
@@ -105,6 +108,7 @@ def verdicts_on(reader: "AlertConnector", path: Path) -> list[dict[str, Any]]:
             "sent": result.sent,
             "status": result.status,
             "version": result.version,
+            "signature": result.signature,
         }
         for result in results
     ]
@@ -120,6 +124,8 @@ def describe(data: dict[str, Any]) -> Iterator[str]:
         line += f"  {data['detail']}"
     elif data["identifier"]:
         line += f"  {data['identifier']}"
+        if data["signature"] not in {"", "unsigned"}:
+            line += f"  signature {data['signature']}"
     yield visible(line)
     for item in data["findings"]:
         yield visible(f"            {item['code']}  {item['path']}  {item['detail']}".rstrip())

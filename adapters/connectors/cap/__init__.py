@@ -14,7 +14,7 @@ class CapConnector:
 
     name: ClassVar[str] = "cap"
 
-    def read(self, data: bytes) -> CapReading:
+    def read(self, data: bytes, now_ms: int) -> CapReading:
         """Read one CAP document.
 
         Raises:
@@ -22,8 +22,8 @@ class CapConnector:
             MessageTooLarge: More than can be carried verbatim.
             FieldInvalid: An element without which an alert is none is missing or unusable.
         """
-        return read_cap(data)
+        return read_cap(data, now_ms)
 
-    def check(self, data: bytes) -> tuple[CapCheck, ...]:
+    def check(self, data: bytes, now_ms: int) -> tuple[CapCheck, ...]:
         """Return the verdict on a file, or on each alert inside it."""
-        return check_file(data)
+        return check_file(data, now_ms)

@@ -35,22 +35,29 @@ class CapCheck:
     """As written."""
     status: str
     version: str
+    signature: str
+    """As in Provenance; empty when refused."""
     number: int = 0
     """Place in the container, counted from 1; 0 for a file that is an alert itself."""
 
 
-def check_cap(data: bytes) -> CapCheck:
-    """Return the verdict on a file's bytes. A document accepted here can still be refused at sending, by policy."""
+def check_cap(data: bytes, now_ms: int | None = None) -> CapCheck:
+    """Return the verdict on a file's bytes, read as read_cap reads them.
+
+    A document accepted here can still be refused at sending, by policy.
+    """
     head = Head()
     verdict, reason, detail = ACCEPTED, "", ""
     findings: tuple[Finding, ...] = ()
+    signature = ""
     try:
-        provenance = read_with_head(data, head).alert.provenance
+        provenance = read_with_head(data, head, now_ms).alert.provenance
     except Refused as refused:
         verdict, reason, detail = REFUSED, refused.code.value, refused.error.text
     else:
-        if provenance is not None and provenance.findings:
-            verdict, findings = ACCEPTED_WITH_FINDINGS, provenance.findings
+        if provenance is not None:
+            signature, findings = provenance.signature, provenance.findings
+            verdict = ACCEPTED_WITH_FINDINGS if findings else ACCEPTED
     return CapCheck(
         verdict=verdict,
         reason=reason,
@@ -61,12 +68,13 @@ def check_cap(data: bytes) -> CapCheck:
         sent=head.sent,
         status=head.status,
         version=head.version,
+        signature=signature,
     )
 
 
-def check_file(data: bytes) -> tuple[CapCheck, ...]:
+def check_file(data: bytes, now_ms: int | None = None) -> tuple[CapCheck, ...]:
     """Return the verdict on a file, or on every alert of a feed, an EDXL distribution or a list; at least one."""
-    whole = check_cap(data)
+    whole = check_cap(data, now_ms)
     if whole.reason not in {Refusal.IS_FEED, Refusal.IS_EDXL}:
         return (whole,)
     try:
@@ -75,4 +83,4 @@ def check_file(data: bytes) -> tuple[CapCheck, ...]:
         return (replace(whole, reason=refused.code.value, detail=refused.error.text),)
     if not contents.alerts:
         return (replace(whole, verdict=NO_ALERTS, reason="", detail=contents.summary),)
-    return tuple(replace(check_cap(alert), number=number) for number, alert in enumerate(contents.alerts, 1))
+    return tuple(replace(check_cap(alert, now_ms), number=number) for number, alert in enumerate(contents.alerts, 1))

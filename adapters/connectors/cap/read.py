@@ -13,6 +13,7 @@ from adapters.connectors.cap.document import read_document
 from adapters.connectors.cap.findings import Code, Findings, Refusal, Refused
 from adapters.connectors.cap.info import INFO_ORDER, INFO_REPEATABLE, RingBudget, read_info
 from adapters.connectors.cap.section import Section, clean, fit_characters
+from adapters.connectors.cap.signature import check_signatures
 from adapters.connectors.cap.times import parse_time
 from gateway.errors import FieldInvalid, MessageTooLarge
 from gateway.model.alert import (
@@ -86,8 +87,8 @@ class Head:
     version: str = ""
 
 
-def read_cap(data: bytes) -> CapReading:
-    """Read one CAP document.
+def read_cap(data: bytes, now_ms: int | None = None) -> CapReading:
+    """Read one CAP document; without a clock, certificates of signatures are judged at the time it was sent.
 
     Raises:
         MessageMalformed: Not XML, hostile XML, or not a CAP alert.
@@ -95,12 +96,12 @@ def read_cap(data: bytes) -> CapReading:
         FieldInvalid: An element without which an alert is none is missing or unusable.
     """
     try:
-        return read_with_head(data, Head())
+        return read_with_head(data, Head(), now_ms)
     except Refused as refused:
         raise refused.error from None
 
 
-def read_with_head(data: bytes, head: Head) -> CapReading:
+def read_with_head(data: bytes, head: Head, now_ms: int | None = None) -> CapReading:
     """Read one CAP document and fill in the head on the way.
 
     Raises:
@@ -137,14 +138,7 @@ def read_with_head(data: bytes, head: Head) -> CapReading:
     if scope == "Private" and not addresses:
         findings.add(Code.ADDRESSES_MISSING, "alert/addresses")
     references = _references(section, head, alert_type)
-    if section.signatures:
-        findings.add(
-            Code.SIGNATURE_PRESENT,
-            "alert/Signature",
-            f"{section.signatures} signature(s), not verified in this version",
-        )
-    if section.signatures > 1:
-        findings.add(Code.SIGNATURE_SEVERAL, "alert/Signature", "one signature may cover the other")
+    signature = check_signatures(document.root, sent_time.time_ms if now_ms is None else now_ms, findings)
     alert = Alert(
         identifier=head.identifier,
         source_sender=head.sender,
@@ -159,7 +153,13 @@ def read_with_head(data: bytes, head: Head) -> CapReading:
         references=references,
         incidents=_list(section, "incidents"),
         infos=infos,
-        provenance=Provenance(connector="cap", media_type=MEDIA_TYPE, original=data, findings=findings.collected()),
+        provenance=Provenance(
+            connector="cap",
+            media_type=MEDIA_TYPE,
+            original=data,
+            findings=findings.collected(),
+            signature=signature.value,
+        ),
     )
     return CapReading(
         alert=alert,

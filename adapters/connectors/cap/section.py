@@ -30,7 +30,6 @@ class Section:
     ) -> None:
         self.path = path
         self.findings = findings
-        self.signatures = 0
         self._children: dict[str, list[etree._Element]] = {}
         self._repeatable = repeatable
         namespace = etree.QName(element).namespace
@@ -132,8 +131,7 @@ class Section:
         return f"{self.path}/{name}"
 
     def _is_ours(self, name: etree.QName, findings: Findings) -> bool:
-        if name.namespace == DSIG and name.localname == "Signature":
-            self.signatures += 1
+        if name.namespace == DSIG and name.localname == "Signature" and self.path == "alert":
             return False
         if not name.namespace or name.namespace in VERSIONS:
             findings.add(Code.NAMESPACE_MIXED, f"{self.path}/{name.localname}", name.namespace or "none")

@@ -10,6 +10,7 @@ from gateway.cli import alert, connectors, main
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "alerts"
 KEYS = {"file", "verdict", "reason", "detail", "findings", "identifier", "sender", "sent", "status", "version"}
+KEYS.add("signature")
 
 
 def check(capsys, *paths):
@@ -84,7 +85,7 @@ def test_file_that_cannot_be_read_does_not_hide_the_others(capsys, tmp_path):
 
 def test_connector_that_fails_gives_a_verdict_too(capsys, monkeypatch):
     class Broken:
-        def check(self, data):
+        def check(self, data, now_ms):
             raise RecursionError("canary-content")
 
     monkeypatch.setattr(connectors, "load_connector", lambda name: Broken())
