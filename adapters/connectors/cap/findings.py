@@ -40,6 +40,7 @@ class Code(StrEnum):
     FINDINGS_CUT = "cap.findings_cut"
     IDENTIFIER_FORM = "cap.identifier_form"
     INFO_MISSING = "cap.info_missing"
+    INVISIBLE_KEPT = "cap.invisible_kept"
     ITEMS_CUT = "cap.items_cut"
     LANGUAGE_INVALID = "cap.language_invalid"
     LANGUAGE_MISSING = "cap.language_missing"

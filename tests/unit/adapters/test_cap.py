@@ -247,6 +247,7 @@ ODD = [
     ("cap.text_children", info(rest="<description>a <b>c</b></description>")),
     ("cap.text_cut", info(rest=f"<headline>{'ก' * 6000}</headline>")),
     ("cap.bidi_removed", info(rest="<headline>a&#x202E;b</headline>")),
+    ("cap.invisible_kept", info(rest="<headline>pay&#x200B;ment</headline>")),
     ("cap.control_removed", info(rest="<headline>a&#x85;b</headline>")),
     ("cap.value_unknown", info(INFO_HEAD.replace("Future", "Soon"))),
     ("cap.value_form", info(INFO_HEAD.replace("Future", "future"))),
