@@ -29,23 +29,29 @@ def register(application: typer.Typer) -> None:
         call: Call,
         files: Annotated[
             list[Path],
-            typer.Argument(help="CAP files, or directories that are searched; - reads stdin.", metavar="FILE..."),
+            typer.Argument(
+                help="CAP files, feeds, EDXL-DE files, or directories that are searched; - reads stdin.",
+                metavar="FILE...",
+            ),
         ],
         connector: Annotated[str, typer.Option(help="Which connector reads them.")] = "cap",
     ) -> ExitCode | None:
-        """Say of each file whether it would be accepted, with what was odd. JSON: one object a line.
+        """Say of each alert whether it would be accepted, with what was odd. JSON: one object a line.
 
-        Exit code 0 when no file is refused, 3 when one is. A file accepted here can still be refused at sending, by
-        policy.
+        Of a feed or an EDXL distribution, every alert inside gets a line (FILE#1, ...). Links are not followed.
+        Exit code 0 when nothing is refused, 3 when something is. What is accepted here can still be refused at
+        sending, by policy.
         """
         from gateway.cli.connectors import load_connector
+        from gateway.clock import SystemClock
 
         reader = load_connector(connector)
+        now_ms = SystemClock().now_ms()
         counts = {"accepted": 0, "accepted_with_findings": 0, REFUSED: 0}
         paths = list(expand(files))
         with call.output.progress("checking", len(paths)) as tick:
             for done, path in enumerate(paths, 1):
-                for data in verdicts_on(reader, path):
+                for data in verdicts_on(reader, path, now_ms):
                     counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
                     call.output.record(data)
                     for line in describe(data) if not call.output.as_json else ():
@@ -74,13 +80,14 @@ def expand(paths: Sequence[Path]) -> Iterator[Path]:
                     yield file
 
 
-def verdicts_on(reader: "AlertConnector", path: Path) -> list[dict[str, Any]]:
+def verdicts_on(reader: "AlertConnector", path: Path, now_ms: int) -> list[dict[str, Any]]:
     """Return the verdict on every alert in a file; whatever happens, there is one."""
     from gateway.cli.connectors import read_input
 
     empty: dict[str, Any] = {"findings": [], "identifier": "", "sender": "", "sent": "", "status": "", "version": ""}
+    empty["signature"] = ""
     try:
-        results = reader.check_all(read_input(path))
+        results = reader.check_all(read_input(path), now_ms)
     except Failure as failure:
         return [{"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}]
     except Exception as error:  # noqa: BLE001
@@ -103,6 +110,7 @@ def as_data(name: str, result: "Check") -> dict[str, Any]:
         "sent": result.sent,
         "status": result.status,
         "version": result.version,
+        "signature": result.signature,
     }
 
 
@@ -114,6 +122,8 @@ def describe(data: dict[str, Any]) -> Iterator[str]:
         line += f"  {data['reason']}: {data['detail']}"
     elif data["identifier"]:
         line += f"  {data['identifier']}"
+        if data["signature"] not in {"", "unsigned"}:
+            line += f"  signature {data['signature']}"
     yield visible(line)
     for item in data["findings"]:
         yield visible(f"            {item['code']}  {item['path']}  {item['detail']}".rstrip())

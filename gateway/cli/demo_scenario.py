@@ -153,8 +153,9 @@ class Scenario:
         """Send the alert and show each rung of evidence as it comes."""
         from gateway.cli.connectors import load_connector
         from gateway.cli.send import Wishes, make_draft, submit
+        from gateway.clock import SystemClock
 
-        reading = load_connector("cap").read(original)
+        reading = load_connector("cap").read(original, SystemClock().now_ms())
         languages = " ".join(info.language for info in reading.alert.infos)
         targets = " and ".join(nation.code for nation in self.receivers)
         wishes = Wishes(to=",".join(nation.code for nation in self.receivers))

@@ -146,6 +146,10 @@ def describe(call: Call, view: "MessageView", language: str) -> None:
     ]
     if view.body.HasField("alert"):
         rows += [("identifier", alert.identifier), ("issued by", alert.source_sender)]
+        if alert.provenance.signature:
+            rows.append(
+                ("signature", f"{alert.provenance.signature} (of the original, as the sender's gateway found it)")
+            )
     call.output.fields(rows)
     first = headline(view, language)
     for info in sorted(alert.infos, key=lambda info: (info.headline or info.event) != first):

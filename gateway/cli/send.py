@@ -76,10 +76,11 @@ def register(application: typer.Typer) -> None:
         have received it, 4 when some have, 3 when all refused, 2 when nobody has answered in time.
         """
         from gateway.cli.connectors import load_connector, read_input
+        from gateway.clock import SystemClock
 
         data = read_input(file)
         try:
-            reading = load_connector(connector).read(data)
+            reading = load_connector(connector).read(data, SystemClock().now_ms())
         except Exception as error:  # noqa: BLE001 a connector is somebody's code
             raise _unusable(file, error) from None
         draft = make_draft(

@@ -113,6 +113,7 @@ def alert_data(alert: "Alert") -> dict[str, Any]:
         ],
         "original_media_type": alert.provenance.media_type,
         "original_base64": base64.b64encode(alert.provenance.original).decode("ascii"),
+        "signature": alert.provenance.signature,
         "findings": [
             {"code": item.code, "path": item.path, "detail": item.detail} for item in alert.provenance.findings
         ],

@@ -164,6 +164,8 @@ class Provenance:
     original: bytes
     """The bytes as they arrived, verbatim."""
     findings: tuple[Finding, ...] = ()
+    signature: str = ""
+    """What the connector found the original's own signature to be worth; empty when it did not look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

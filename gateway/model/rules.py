@@ -135,7 +135,7 @@ def check_alert(alert: Alert, at: str = "alert") -> None:
     for index, info in enumerate(alert.infos):
         _check_info(info, texts, at, index)
     if alert.provenance is not None:
-        texts += (alert.provenance.connector, alert.provenance.media_type)
+        texts += (alert.provenance.connector, alert.provenance.media_type, alert.provenance.signature)
         for finding in alert.provenance.findings:
             texts += (finding.code, finding.path, finding.detail)
     # One look at everything: naming each field as we go would cost more than all other rules together.

@@ -19,7 +19,7 @@ class CapConnector:
 
     name: ClassVar[str] = "cap"
 
-    def read(self, data: bytes) -> CapReading:
+    def read(self, data: bytes, now_ms: int) -> CapReading:
         """Read one CAP document.
 
         Raises:
@@ -27,15 +27,11 @@ class CapConnector:
             MessageTooLarge: More than can be carried verbatim.
             FieldInvalid: An element without which an alert is none is missing or unusable.
         """
-        return read_cap(data)
+        return read_cap(data, now_ms)
 
-    def check(self, data: bytes) -> CapCheck:
-        """Return the verdict on one file."""
-        return check_cap(data)
-
-    def check_all(self, data: bytes) -> tuple[tuple[str, CapCheck], ...]:
+    def check_all(self, data: bytes, now_ms: int) -> tuple[tuple[str, CapCheck], ...]:
         """Return the verdict on every alert in a file: itself, or those in a feed or an EDXL distribution."""
-        return check_all(data)
+        return check_all(data, now_ms)
 
     def options(self, data: Mapping[str, object], folder: str, authorities: "frozenset[AuthorityId]") -> object:
         """Check the options of one [[connector]] table; see ports.ConnectorKind.

@@ -213,9 +213,9 @@ def _check_shape(root: etree._Element) -> None:
 def _version(root: etree._Element, findings: Findings) -> str:
     name = etree.QName(root)
     if name.localname in _FEEDS:
-        raise _malformed(Refusal.IS_FEED, "is a feed; hand in the alerts it links to one by one")
+        raise _malformed(Refusal.IS_FEED, "is a feed or list; an alert is taken by itself")
     if name.localname == "EDXLDistribution":
-        raise _malformed(Refusal.IS_EDXL, "is an EDXL distribution; hand in the alerts inside it one by one")
+        raise _malformed(Refusal.IS_EDXL, "is an EDXL distribution; an alert is taken by itself")
     if name.localname.lower() == "html":
         raise _malformed(Refusal.IS_HTML, "is a web page, not a CAP alert")
     if name.localname != "alert":

@@ -32,6 +32,8 @@ _RESOURCE_ORDER: Final = {name: position for position, name in enumerate(_RESOUR
 _AREA_NAMES: Final = ("areaDesc", "polygon", "circle", "geocode", "altitude", "ceiling")
 _AREA_ORDER: Final = {name: position for position, name in enumerate(_AREA_NAMES)}
 _AREA_REPEATABLE: Final = frozenset({"polygon", "circle", "geocode"})
+MAX_VALUE: Final = 16_384
+"""Characters, as Geocode.value of alert.proto. The longest real one has 1,935."""
 _PAIR_ORDER: Final = {"valueName": 0, "value": 1}
 
 _CATEGORIES: Final = frozenset(
@@ -189,7 +191,7 @@ def _pairs(section: Section, name: str, most_items: int, version: str) -> tuple[
                 section.findings.add(Code.VALUE_FORM, path)
         if scheme or value:
             scheme = fit_characters(scheme, 256, path, section.findings)
-            pairs.append(NamedValue(scheme, fit_characters(value, 1024, path, section.findings)))
+            pairs.append(NamedValue(scheme, fit_characters(value, MAX_VALUE, path, section.findings)))
     return tuple(pairs)
 
 

@@ -4,7 +4,7 @@ The reader decides nothing about sending: whether the alert may leave is for dom
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
@@ -12,7 +12,9 @@ from lxml import etree
 from adapters.connectors.cap.document import read_document
 from adapters.connectors.cap.findings import Code, Findings, Refusal, Refused
 from adapters.connectors.cap.info import INFO_ORDER, INFO_REPEATABLE, RingBudget, read_info
+from adapters.connectors.cap.ours import read_back
 from adapters.connectors.cap.section import Section, clean, fit_characters
+from adapters.connectors.cap.signature import check_signatures
 from adapters.connectors.cap.times import parse_time
 from gateway.errors import FieldInvalid, MessageTooLarge
 from gateway.model.alert import (
@@ -86,8 +88,8 @@ class Head:
     version: str = ""
 
 
-def read_cap(data: bytes) -> CapReading:
-    """Read one CAP document.
+def read_cap(data: bytes, now_ms: int | None = None) -> CapReading:
+    """Read one CAP document; without a clock, certificates of signatures are judged at the time it was sent.
 
     Raises:
         MessageMalformed: Not XML, hostile XML, or not a CAP alert.
@@ -95,12 +97,12 @@ def read_cap(data: bytes) -> CapReading:
         FieldInvalid: An element without which an alert is none is missing or unusable.
     """
     try:
-        return read_with_head(data, Head())
+        return read_with_head(data, Head(), now_ms)
     except Refused as refused:
         raise refused.error from None
 
 
-def read_with_head(data: bytes, head: Head) -> CapReading:
+def read_with_head(data: bytes, head: Head, now_ms: int | None = None) -> CapReading:
     """Read one CAP document and fill in the head on the way.
 
     Raises:
@@ -137,32 +139,34 @@ def read_with_head(data: bytes, head: Head) -> CapReading:
     if scope == "Private" and not addresses:
         findings.add(Code.ADDRESSES_MISSING, "alert/addresses")
     references = _references(section, head, alert_type)
-    if section.signatures:
-        findings.add(
-            Code.SIGNATURE_PRESENT,
-            "alert/Signature",
-            f"{section.signatures} signature(s), not verified in this version",
-        )
-    if section.signatures > 1:
-        findings.add(Code.SIGNATURE_SEVERAL, "alert/Signature", "one signature may cover the other")
-    alert = Alert(
-        identifier=head.identifier,
-        source_sender=head.sender,
-        sent_time=sent_time,
-        alert_type=alert_type,
-        scope=scope,
-        source=section.text("source", 4096),
-        restriction=restriction,
-        addresses=addresses,
-        codes=section.texts("code", 64, 1024),
-        note=section.text("note", 65_536),
-        references=references,
-        incidents=_list(section, "incidents"),
-        infos=infos,
-        provenance=Provenance(connector="cap", media_type=MEDIA_TYPE, original=data, findings=findings.collected()),
+    signature = check_signatures(document.root, sent_time.time_ms if now_ms is None else now_ms, findings)
+    alert = read_back(
+        Alert(
+            identifier=head.identifier,
+            source_sender=head.sender,
+            sent_time=sent_time,
+            alert_type=alert_type,
+            scope=scope,
+            source=section.text("source", 4096),
+            restriction=restriction,
+            addresses=addresses,
+            codes=section.texts("code", 64, 1024),
+            note=section.text("note", 65_536),
+            references=references,
+            incidents=_list(section, "incidents"),
+            infos=infos,
+        ),
+        findings,
+    )
+    provenance = Provenance(
+        connector="cap",
+        media_type=MEDIA_TYPE,
+        original=data,
+        findings=findings.collected(),
+        signature=signature.value,
     )
     return CapReading(
-        alert=alert,
+        alert=replace(alert, provenance=provenance),
         status=head.status,
         mode=mode,
         urgency=_urgency(infos),

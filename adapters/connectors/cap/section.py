@@ -14,6 +14,9 @@ from gateway.model.text import FORBIDDEN_IN_TEXT, check_uri
 
 DSIG: Final = "http://www.w3.org/2000/09/xmldsig#"
 _BIDI: Final = re.compile("[\u202a-\u202e]")
+# Zero-width characters where no script needs them: between Latin, Greek or Cyrillic letters they only hide that two
+# texts differ. Khmer, Burmese, Lao, Thai, Persian and emoji use such spaces and joiners, and keep them unnoted.
+_INVISIBLE: Final = re.compile("[\u0021-\u052f][\u200b-\u200d]|[\u2060-\u2064\u180e\ufeff\U000e0000-\U000e007f]")
 _Enum = TypeVar("_Enum", bound=IntEnum)
 
 
@@ -30,7 +33,6 @@ class Section:
     ) -> None:
         self.path = path
         self.findings = findings
-        self.signatures = 0
         self._children: dict[str, list[etree._Element]] = {}
         self._repeatable = repeatable
         namespace = etree.QName(element).namespace
@@ -132,8 +134,7 @@ class Section:
         return f"{self.path}/{name}"
 
     def _is_ours(self, name: etree.QName, findings: Findings) -> bool:
-        if name.namespace == DSIG and name.localname == "Signature":
-            self.signatures += 1
+        if name.namespace == DSIG and name.localname == "Signature" and self.path == "alert":
             return False
         if not name.namespace or name.namespace in VERSIONS:
             findings.add(Code.NAMESPACE_MIXED, f"{self.path}/{name.localname}", name.namespace or "none")
@@ -152,7 +153,11 @@ def element_text(element: etree._Element, path: str, findings: Findings) -> str:
 
 def clean(text: str, path: str, findings: Findings) -> str:
     """Take out what would make a text look like another one. The original keeps it."""
-    if (text.isascii() and text.isprintable()) or not FORBIDDEN_IN_TEXT.search(text):
+    if text.isascii() and text.isprintable():
+        return text
+    if found := _INVISIBLE.search(text):
+        findings.add(Code.INVISIBLE_KEPT, path, f"U+{ord(found[0][-1]):04X} at character {found.end()}")
+    if not FORBIDDEN_IN_TEXT.search(text):
         return text
     if _BIDI.search(text):
         findings.add(Code.BIDI_REMOVED, path)

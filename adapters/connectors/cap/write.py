@@ -10,6 +10,8 @@ from typing import Final
 
 from lxml import etree
 
+from adapters.connectors.cap.info import MAX_VALUE
+from adapters.connectors.cap.ours import PREFIX, advice_of, codes_of
 from gateway.errors import FieldInvalid
 from gateway.model.alert import Alert, AlertInfo, Area, NamedValue, Point, Resource, SourceTime
 from gateway.model.header import Mode
@@ -91,22 +93,26 @@ class _Writer:
         self._optional(root, path, "references", " ".join(references))
         self._optional(root, path, "incidents", self._group("alert/incidents", alert.incidents))
         for number, info in enumerate(alert.infos, 1):
-            self._info(etree.SubElement(root, _tag("info")), f"alert/info[{number}]", info)
-        if alert.advisory_level is not None:
-            self._lose("alert", "the advisory level has no place in CAP")
-        if alert.advisory_words:
-            self._lose("alert", "the words of the advice have no place in CAP")
+            # Once is enough: the advice is the alert's, not one language's.
+            advice = tuple(advice_of(alert)) if number == 1 else ()
+            self._info(etree.SubElement(root, _tag("info")), f"alert/info[{number}]", info, advice)
+        if not alert.infos and any(advice_of(alert)):
+            self._lose("alert", "the advice has no place in an alert without an info")
         return root
 
-    def _info(self, parent: etree._Element, path: str, info: AlertInfo) -> None:
+    def _info(self, parent: etree._Element, path: str, info: AlertInfo, advice: tuple[NamedValue, ...]) -> None:
         self._optional(parent, path, "language", info.language)
-        categories = self._known(path, "category", info.categories, _CATEGORIES)
+        categories = tuple(filter(_CATEGORIES.__contains__, info.categories))
+        responses = tuple(filter(_RESPONSES.__contains__, info.response_types))
+        ours = tuple(codes_of(info, categories, responses))
+        self._account(path, "category", info.categories, categories, ours)
+        self._account(path, "responseType", info.response_types, responses, ours)
         if not categories:
             self._lose(f"{path}/category", "none; written as Other")
         for category in categories or ("Other",):
             self._put(parent, path, "category", category)
         self._required(parent, path, "event", info.event)
-        for response in self._known(path, "responseType", info.response_types, _RESPONSES):
+        for response in responses:
             self._put(parent, path, "responseType", response)
         self._choice(parent, path, "urgency", info.urgency)
         self._choice(parent, path, "severity", info.severity)
@@ -124,7 +130,10 @@ class _Writer:
         self._optional(parent, path, "instruction", info.instruction)
         self._optional(parent, path, "web", info.web)
         self._optional(parent, path, "contact", info.contact)
-        self._pairs(parent, path, "parameter", info.parameters)
+        for number, pair in enumerate(info.parameters, 1):
+            if pair.scheme.startswith(PREFIX):
+                self._lose(f"{path}/parameter[{number}]", "its name is one of ours, so it may be read as more")
+        self._pairs(parent, path, "parameter", (*info.parameters, *ours, *advice))
         for number, resource in enumerate(info.resources, 1):
             self._resource(etree.SubElement(parent, _tag("resource")), f"{path}/resource[{number}]", resource)
         for number, area in enumerate(info.areas, 1):
@@ -148,14 +157,16 @@ class _Writer:
             if feet is not None:
                 self._put(parent, path, name, _number(feet))
 
-    def _known(self, path: str, name: str, values: Iterable[str], known: frozenset[str]) -> tuple[str, ...]:
-        kept = []
+    def _account(
+        self, path: str, name: str, values: tuple[str, ...], known: tuple[str, ...], ours: tuple[NamedValue, ...]
+    ) -> None:
+        """Say which values neither CAP's list nor a parameter of ours carries, or that they come back otherwise."""
+        carried = {pair.value for pair in ours}
         for number, value in enumerate(values, 1):
-            if value in known:
-                kept.append(value)
-            else:
+            if value not in known and value not in carried:
                 self._lose(f"{path}/{name}[{number}]", "a value that CAP does not know")
-        return tuple(kept)
+        if values != (*known, *(value for value in values if value not in known)):
+            self._lose(f"{path}/{name}", "values that CAP does not know come after the others")
 
     def _choice(self, parent: etree._Element, path: str, name: str, value: IntEnum) -> None:
         if not value:
@@ -166,6 +177,8 @@ class _Writer:
         for number, pair in enumerate(pairs, 1):
             at = f"{path}/{name}[{number}]"
             child = etree.SubElement(parent, _tag(name))
+            if len(pair.value) > MAX_VALUE:
+                self._lose(f"{at}/value", f"longer than the {MAX_VALUE} characters that are read back")
             self._put(child, at, "valueName", pair.scheme)
             self._put(child, at, "value", pair.value)
 

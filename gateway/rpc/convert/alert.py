@@ -191,6 +191,7 @@ def _provenance_from_proto(provenance: pb.Provenance) -> Provenance:
         media_type=provenance.media_type,
         original=provenance.original,
         findings=tuple(Finding(item.code, item.path, item.detail) for item in provenance.findings),
+        signature=provenance.signature,
     )
 
 
@@ -200,6 +201,7 @@ def _provenance_to_proto(provenance: Provenance) -> pb.Provenance:
         media_type=provenance.media_type,
         original=provenance.original,
         findings=[pb.Finding(code=item.code, path=item.path, detail=item.detail) for item in provenance.findings],
+        signature=provenance.signature,
     )
 
 

@@ -1,5 +1,6 @@
 """The CAP reader: what is read, what becomes a finding, what is refused."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gateway.model.alert import (
 from gateway.model.header import Mode, Urgency
 from gateway.model.rules import check_alert
 from gateway.rpc.convert import message as convert
+from tests.fixtures.xml_signing import sign
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "alerts"
 NS = "urn:oasis:names:tc:emergency:cap:1.2"
@@ -65,7 +67,7 @@ def ms(text: str) -> int:
 
 def test_clean_document_is_read_whole_without_findings() -> None:
     data = doc()
-    reading = CapConnector().read(data)
+    reading = CapConnector().read(data, 0)
     alert = reading.alert
     assert (alert.identifier, alert.source_sender, alert.alert_type) == ("a-1", "warn@a.example", AlertType.ALERT)
     assert alert.sent_time == SourceTime(ms("2026-11-23T10:00:00+07:00"), 420)
@@ -81,7 +83,7 @@ def test_clean_document_is_read_whole_without_findings() -> None:
     assert (alert.provenance.connector, alert.provenance.media_type) == ("cap", "application/cap+xml")
     assert (reading.status, reading.mode, reading.version) == ("Exercise", Mode.EXERCISE, "1.2")
     assert reading.expire_ms == ms("2026-11-23T20:00:00+07:00")
-    assert CapConnector().check(data).verdict == "accepted"
+    assert [check.verdict for check in CapConnector().check(data, 0)] == ["accepted"]
 
 
 def test_every_optional_element_is_read() -> None:
@@ -245,6 +247,7 @@ ODD = [
     ("cap.text_children", info(rest="<description>a <b>c</b></description>")),
     ("cap.text_cut", info(rest=f"<headline>{'ก' * 6000}</headline>")),
     ("cap.bidi_removed", info(rest="<headline>a&#x202E;b</headline>")),
+    ("cap.invisible_kept", info(rest="<headline>pay&#x200B;ment</headline>")),
     ("cap.control_removed", info(rest="<headline>a&#x85;b</headline>")),
     ("cap.value_unknown", info(INFO_HEAD.replace("Future", "Soon"))),
     ("cap.value_form", info(INFO_HEAD.replace("Future", "future"))),
@@ -256,11 +259,11 @@ ODD = [
     ("cap.reference_missing", doc(HEAD.replace(">Alert<", ">Update<"))),
     ("cap.restriction_missing", doc(HEAD.replace("Public", "Restricted"))),
     ("cap.addresses_missing", doc(HEAD.replace("Public", "Private"))),
-    (
-        "cap.signature_present",
-        doc(info=INFO + '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#"><SignedInfo/></Signature>'),
-    ),
-    ("cap.signature_several", doc(info=INFO + '<Signature xmlns="http://www.w3.org/2000/09/xmldsig#"/>' * 2)),
+    ("cap.signature_expired", sign(doc(HEAD.replace("2026-11-23T", "2029-11-23T")))),
+    ("cap.signature_invalid", sign(doc()).replace(b"a-1", b"a-2")),
+    ("cap.signature_key_missing", re.sub(rb"<ds:KeyInfo>.*</ds:KeyInfo>", b"", sign(doc()), flags=re.DOTALL)),
+    ("cap.signature_several", sign(sign(doc()))),
+    ("cap.signature_weak", sign(doc(), sha1=True)),
     (
         "cap.deref_dropped",
         info(
@@ -285,6 +288,17 @@ def test_oddity_is_found_and_the_alert_still_read(code: str, data: bytes) -> Non
     check_alert(reading.alert)
     assert reading.alert.provenance is not None
     assert reading.alert.provenance.original == data
+
+
+def test_values_are_kept_whole_up_to_their_bound() -> None:
+    def data(length: int) -> bytes:
+        return info(rest=f"<parameter><valueName>p</valueName><value>{'ก' * length}</value></parameter>")
+
+    assert codes(data(16_384)) == []
+    assert read_cap(data(16_384)).alert.infos[0].parameters == (NamedValue("p", "ก" * 16_384),)
+    assert body_size(read_cap(data(16_384))) <= MAX_BODY_BYTES
+    assert codes(data(16_385)) == ["cap.text_cut"]
+    assert len(read_cap(data(20_000)).alert.infos[0].parameters[0].value) == 16_384
 
 
 def test_every_finding_has_a_case_here() -> None:

@@ -10,6 +10,7 @@ from gateway.cli import alert, connectors, main
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "alerts"
 KEYS = {"file", "verdict", "reason", "detail", "findings", "identifier", "sender", "sent", "status", "version"}
+KEYS.add("signature")
 
 
 def check(capsys, *paths):
@@ -56,6 +57,23 @@ def test_any_bytes_are_refused_with_a_reason(capsys, tmp_path, data):
     assert verdict["reason"].startswith("cap.")
 
 
+def test_every_alert_of_a_container_gets_an_object_and_a_feed_of_links_says_so(capsys, tmp_path):
+    one = (EXAMPLES / "dam-release.xml").read_text().partition("?>")[2]
+    (tmp_path / "a.atom").write_text(f"<feed><entry>{one}</entry><entry>{one}</entry></feed>")
+    (tmp_path / "b.rss").write_text("<rss><channel><item><link>https://a.example/1</link></item></channel></rss>")
+    code, verdicts = check(capsys, tmp_path)
+    assert code == 0
+    assert [(Path(item["file"]).name, item["verdict"]) for item in verdicts] == [
+        ("a.atom#1", "accepted"),
+        ("a.atom#2", "accepted"),
+        ("b.rss", "accepted_with_findings"),
+    ]
+    assert all(set(item) == KEYS for item in verdicts)
+    assert verdicts[2]["findings"][0]["code"] == "cap.feed_links"
+    assert main(["alert", "check", str(tmp_path)]) == 0
+    assert "2 files: 2 accepted, 1 accepted with findings, 0 refused" in capsys.readouterr().out
+
+
 def test_file_that_cannot_be_read_does_not_hide_the_others(capsys, tmp_path):
     code, verdicts = check(capsys, tmp_path / "nowhere.xml", EXAMPLES / "mekong-typhoon.xml")
     assert code == 3
@@ -67,7 +85,7 @@ def test_file_that_cannot_be_read_does_not_hide_the_others(capsys, tmp_path):
 
 def test_connector_that_fails_gives_a_verdict_too(capsys, monkeypatch):
     class Broken:
-        def check(self, data):
+        def check_all(self, data, now_ms):
             raise RecursionError("canary-content")
 
     monkeypatch.setattr(connectors, "load_connector", lambda name: Broken())
