@@ -1,18 +1,20 @@
 """Bytes into the CAP reader: a reading that keeps every rule, or a typed error, whatever they are."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.connectors.cap import check_cap, read_cap
+from adapters.connectors.cap import check_cap, check_file, read_cap
 from adapters.connectors.cap.info import INFO_ORDER
 from gateway.errors import FieldInvalid, MessageMalformed, MessageTooLarge
 from gateway.ids import AuthorityId
 from gateway.model.message import Body, Handling, Onward, Tlp
 from gateway.model.rules import check_body
 from gateway.rpc.convert.message import decode_body, encode_body
+from tests.fixtures.xml_signing import sign
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "alerts").glob("*.xml"))
 SEED = (Path(__file__).parents[2] / "examples" / "alerts" / "dam-release.xml").read_bytes()
@@ -181,3 +183,55 @@ def test_well_formed_but_wild_alerts(head: str, elements: list[str], wrapped: bo
 )
 def test_documents_at_and_over_the_limits(inside: str) -> None:
     hold(f'<alert xmlns="{NS}">{HEAD}{inside}</alert>'.encode())
+
+
+def test_any_byte_of_a_signed_alert_changed() -> None:
+    """Whatever byte is changed, what still counts as signed says the same as before."""
+    data = sign(f'<alert xmlns="{NS}">{HEAD}<note>stay inside</note></alert>'.encode())
+    assert check_cap(data).signature == "valid"
+    genuine = dataclasses.replace(read_cap(data).alert, provenance=None)
+    # Every byte up to the signature, then in steps: base64 fills most of the rest.
+    body = data.index(b"<ds:Signature")
+    for place in [*range(body), *range(body, len(data), 7)]:
+        damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        check = check_cap(damaged)
+        if check.verdict == "refused":
+            continue
+        reading = read_cap(damaged).alert
+        if check.signature.startswith("valid"):
+            assert dataclasses.replace(reading, provenance=None) == genuine, place
+
+
+CONTAINERS = [
+    "<feed><entry><id>a</id><link href='https://a.example'/>{}</entry><entry>{}</entry></feed>",
+    "<rss><channel><item>{}</item></channel></rss>",
+    "<EDXLDistribution><contentObject><xmlContent>{}</xmlContent></contentObject></EDXLDistribution>",
+    "<EDXLDistribution><content><contentObject><contentXML>{}</contentXML></contentObject></content></EDXLDistribution>",
+    "<alerts>{}{}</alerts>",
+]
+
+
+@given(st.sampled_from(CONTAINERS), st.data())
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_mutated_container(container: str, data: st.DataObject) -> None:
+    alert = f'<alert xmlns="{NS}">{HEAD}</alert>'
+    changed = bytearray(container.replace("{}", alert).encode())
+    for _ in range(data.draw(st.integers(0, 4))):
+        start = data.draw(st.integers(0, len(changed)))
+        stop = min(len(changed), start + data.draw(st.integers(0, 20)))
+        changed[start:stop] = data.draw(st.one_of(st.binary(max_size=10), st.sampled_from(PIECES)))
+    checks = check_file(bytes(changed))
+    assert checks
+    for check in checks:
+        assert check.verdict in {"accepted", "accepted_with_findings", "refused", "no_alerts"}
+        assert (check.verdict == "refused") == check.reason.startswith("cap.")
+
+
+def test_containers_cut_anywhere() -> None:
+    alert = f'<alert xmlns="{NS}">{HEAD}</alert>'
+    for container in CONTAINERS:
+        whole = container.replace("{}", alert).encode()
+        assert all(check.verdict.startswith("accepted") for check in check_file(whole))
+        for length in range(len(whole)):
+            (check,) = check_file(whole[:length])
+            assert check.verdict == "refused"

@@ -508,13 +508,17 @@ def test_inbox_shows_the_language_asked_for(admin, capsys):
 
 
 def test_one_message_is_shown_without_escapes_and_with_its_original(admin, capsys):
-    admin.inbox = [received()]
+    message = received()
+    message.body.alert.provenance.signature = "valid_expired"
+    admin.inbox = [message]
     known = run(capsys, "inbox")[1][0]["message_id"]
     _, (answer,), _ = run(capsys, "inbox", "show", known)
+    assert answer["alert"]["signature"] == "valid_expired"
     assert base64.b64decode(answer["alert"]["original_base64"]) == b"<alert>\xff</alert>"
     assert main(["inbox", "show", known, "--language", "th"]) == 0
     shown = capsys.readouterr().out
     assert "flood" in shown
+    assert "valid_expired" in shown
     assert "\x1b" not in shown
 
 

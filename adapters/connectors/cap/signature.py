@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from lxml import etree
 from signxml.algorithms import DigestAlgorithm, SignatureMethod
@@ -183,14 +184,14 @@ def _verify(root: etree._Element, place: int, certificates: list[x509.Certificat
     """Return the certificate whose key verifies a signature, or why none does."""
     problem = ""
     for certificate in certificates:
-        configuration = SignatureConfiguration(
-            location="./",
-            signature_methods=_METHODS,
-            digest_algorithms=_DIGESTS,
-            # The period is looked at by the caller; here only the key counts.
-            verification_time=certificate.not_valid_before_utc,
-        )
         try:
+            configuration = SignatureConfiguration(
+                location="./",
+                signature_methods=_METHODS,
+                digest_algorithms=_DIGESTS,
+                # The period is looked at by the caller; here only the key counts.
+                verification_time=certificate.not_valid_before_utc,
+            )
             # Not by the schema: Canada's files have an Id with a space, which it forbids. _check_shape does it.
             verifier = _Verifier(place)
             verifier.verify(root, x509_cert=certificate, expect_config=configuration, validate_schema=False)
@@ -229,7 +230,11 @@ def _note_weak(signature: etree._Element, path: str, findings: Findings) -> None
 
 
 def _note_weak_certificate(certificate: x509.Certificate, path: str, findings: Findings) -> None:
-    hashed = certificate.signature_hash_algorithm
+    try:
+        hashed = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        findings.add(Code.SIGNATURE_WEAK, path, "certificate signed with an unknown algorithm")
+        hashed = None
     if hashed is not None and hashed.name in _WEAK_HASHES:
         findings.add(Code.SIGNATURE_WEAK, path, f"certificate signed with {hashed.name}")
     key = certificate.public_key()

@@ -1,5 +1,7 @@
 """What the signatures of a CAP alert are worth, and that no trick makes a forged alert a valid one."""
 
+import base64
+
 import pytest
 from lxml import etree
 
@@ -75,6 +77,19 @@ def test_weak_algorithms_are_named() -> None:
     check = judged(md5)
     assert check.signature == "invalid"
     assert "SignatureMethod rsa-md5" in {finding.detail for finding in check.findings}
+
+
+def test_certificate_of_an_unknown_kind_is_named() -> None:
+    root = etree.fromstring(sign(ALERT))
+    element = next(root.iter(f"{{{DSIG}}}X509Certificate"))
+    # ecdsa-with-SHA256, inside and outside of what is signed, made an object identifier that nobody has.
+    der = base64.b64decode(element.text or "").replace(
+        bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d044302")
+    )
+    element.text = base64.b64encode(der).decode()
+    check = judged(etree.tostring(root))
+    assert check.signature == "valid"
+    assert codes(check) == {"cap.signature_weak"}
 
 
 def test_bare_key_is_no_key() -> None:

@@ -130,7 +130,11 @@ ALERT = Alert(
     advisory_level=0,
     advisory_words=(LocalizedText("zh-Hans", "注意", TextOrigin.ORIGINAL, True),),
     provenance=Provenance(
-        connector="cap", media_type="application/cap+xml", original=b"<a/>", findings=(Finding("c", "p", "d"),)
+        signature="valid_expired",
+        connector="cap",
+        media_type="application/cap+xml",
+        original=b"<a/>",
+        findings=(Finding("c", "p", "d"),),
     ),
 )
 BODY = Body(
