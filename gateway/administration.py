@@ -28,6 +28,7 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.telemetry.current import current_trace
 from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
@@ -73,6 +74,7 @@ class Administration:
             partners=len(parts.directory.partners()),
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
+            telemetry=parts.telemetry.state(),
         )
 
     async def queues(self) -> tuple[QueueStatus, ...]:
@@ -180,7 +182,11 @@ class Administration:
     async def submit_local(self, request_id: bytes, request_digest: bytes, draft: Draft) -> SubmissionResult:
         """Submit as the operator, for an authority of this state."""
         submission = Submission(
-            submitter=self._operator(draft), request_id=request_id, request_digest=request_digest, draft=draft
+            submitter=self._operator(draft),
+            request_id=request_id,
+            request_digest=request_digest,
+            draft=draft,
+            trace=current_trace(),
         )
         (answer,) = await self._parts.submit.submit([submission])
         if isinstance(answer, GatewayError):

@@ -26,6 +26,8 @@ from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.server import BoundPorts, Servers, admin_listener, exchange_listener, federation_listener
 from gateway.telemetry import configure_logging
+from gateway.telemetry.meters import Meters
+from gateway.workers.gauges import Gauges
 from gateway.workers.housekeeping import expire, number_events, refresh_cards
 from gateway.workers.rotation import tend_keys
 
@@ -70,6 +72,7 @@ async def run(opened: OpenedHome, *, ready: Callable[[RunningInfo], None] | None
     try:
         await _serve(parts, stop, ready)
     finally:
+        await parts.telemetry.stop()
         await parts.store.close()
         log.info("gateway.stopped", partner=parts.config.partner.code)
 
@@ -92,11 +95,15 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
+    workers.append(asyncio.create_task(parts.store_watch.run(), name="store_watch"))
+    if parts.telemetry.meters is not None:
+        workers.append(asyncio.create_task(_gauges(parts, parts.telemetry.meters).run(), name="gauges"))
     if parts.store.shared:
         # A store with one writer gives positions as it commits.
         workers.append(asyncio.create_task(number_events(parts.store), name="number_events"))
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
+        await parts.telemetry.start()
         bound = await servers.start()
         running = _running(parts, bound)
         log.info("gateway.ready", partner=parts.config.partner.code, endpoint=running.federation)
@@ -117,6 +124,18 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
                 await task
 
 
+def _gauges(parts: Parts, meters: Meters) -> Gauges:
+    return Gauges(
+        meters=meters,
+        store=parts.store,
+        directory=parts.directory,
+        links=parts.links,
+        keyring=lambda: parts.keyring,
+        clock=parts.clock,
+        watch=parts.store_watch,
+    )
+
+
 def _running(parts: Parts, bound: BoundPorts) -> RunningInfo:
     def at(listen: str, port: int) -> str:
         return f"{listen.rpartition(':')[0]}:{port}"
@@ -129,6 +148,7 @@ def _running(parts: Parts, bound: BoundPorts) -> RunningInfo:
 def _servers(parts: Parts, administration: Administration) -> Servers:
     config = parts.config
     rejected = RejectedCallers(parts.clock)
+    calls = parts.telemetry.calls
 
     def own_roots() -> tuple[bytes, ...]:
         return (pem_to_der(parts.keyring.authority_certificate_pem),)
@@ -147,6 +167,7 @@ def _servers(parts: Parts, administration: Administration) -> Servers:
             receiving=parts.receive, cards=parts.directory, clock=parts.clock, heard=parts.links.heard
         ),
         rejected=rejected,
+        calls=calls,
     )
     exchange = exchange_listener(
         address=config.listen.exchange,
@@ -161,8 +182,12 @@ def _servers(parts: Parts, administration: Administration) -> Servers:
             reading=parts.reader,
             acknowledging=parts.acknowledge,
             submitters=submitters,
+            calls=calls,
         ),
         rejected=rejected,
+        calls=calls,
+        store=parts.store_watch,
+        reflection=config.reflects,
     )
-    admin = admin_listener(home=parts.opened.home, backend=administration, rejected=rejected)
+    admin = admin_listener(home=parts.opened.home, backend=administration, rejected=rejected, calls=calls)
     return Servers(federation=federation, exchange=exchange if config.system else None, admin=admin)

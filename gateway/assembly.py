@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 
 import structlog
 
@@ -26,15 +26,18 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.otlp_headers import read_headers
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
+from gateway.telemetry.service import Telemetry, TelemetrySettings
 from gateway.workers.coalesce import CoalescedSubmit
 from gateway.workers.links import Links
 from gateway.workers.signals import event_signals
+from gateway.workers.store_watch import StoreWatch
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +115,8 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     expiry: ExpiryService
+    telemetry: Telemetry
+    store_watch: StoreWatch
 
     @property
     def keyring(self) -> Keyring:
@@ -162,7 +167,10 @@ async def assemble(opened: OpenedHome) -> Parts:
         raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
+    telemetry = Telemetry(_telemetry_settings(config), clock)
     store = await open_store(config.store)
+    if telemetry.meters is not None:
+        store.on_commit(telemetry.meters.committed)
     directory = PartnerDirectory(config.partner, store, codec, clock)
     await directory.load()
     keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
@@ -170,7 +178,8 @@ async def assemble(opened: OpenedHome) -> Parts:
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
     limits = config.limits
-    courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
+    observer = telemetry.observer
+    courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys, observer=observer)
     links = Links(
         directory=directory,
         store=store,
@@ -181,6 +190,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         clock=clock,
         prefetch=Prefetch(limits.prefetch_mb << 20),
+        observer=observer,
     )
     submit = SubmitService(
         directory=directory,
@@ -192,6 +202,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         quota=Quota(per_second=limits.submit_per_s, burst=limits.submit_burst),
         ready=links.offer,
         offload=_offload,
+        observer=observer,
     )
     parts = Parts(
         opened=opened,
@@ -215,14 +226,32 @@ async def assemble(opened: OpenedHome) -> Parts:
             keys=keys,
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
+            observer=observer,
         ),
         reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
         acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        telemetry=telemetry,
+        store_watch=StoreWatch(store, config.partner, clock),
     )
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])
     return parts
+
+
+def _telemetry_settings(config: Config) -> TelemetrySettings:
+    section = config.telemetry
+    file = section.otlp_headers_file
+    return TelemetrySettings(
+        partner=config.partner.code,
+        mode=config.mode.name.lower(),
+        version=version("concord-gateway"),
+        prometheus=section.prometheus,
+        otlp=section.otlp,
+        headers=() if file is None else read_headers(file),
+        trace_ratio=section.trace_ratio,
+        partner_traces_per_s=section.partner_traces_per_s,
+    )
 
 
 async def _pause() -> None:

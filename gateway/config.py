@@ -76,6 +76,19 @@ def check_host_port(value: str, field: str = "endpoint") -> str:
     return value
 
 
+def check_otlp_endpoint(value: str) -> str:
+    """Return the text if it is http://host:port or https://host:port and nothing more.
+
+    Raises:
+        FieldInvalid: It is not.
+    """
+    scheme, mark, rest = value.partition("://")
+    if not mark or scheme not in {"http", "https"}:
+        raise FieldInvalid("otlp", "must begin with http:// or https://, as in http://collector.example:4317")
+    # No user, path or query: OTLP over gRPC has no use for them, and a secret belongs into otlp_headers_file.
+    return f"{scheme}://{check_host_port(rest, 'otlp')}"
+
+
 def check_system_name(value: str) -> str:
     """Return the text if it may name a national system.
 
@@ -107,6 +120,7 @@ ModeName = Annotated[
     Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
 ]
 HostPort = Annotated[str, _checked(check_host_port)]
+OtlpEndpoint = Annotated[str, _checked(check_otlp_endpoint)]
 SystemName = Annotated[str, _checked(check_system_name)]
 
 
@@ -121,6 +135,30 @@ class Listen(_Section):
     """For partner gateways."""
     exchange: HostPort = "127.0.0.1:7444"
     """For this state's own systems."""
+    reflection: bool | None = None
+    """Whether the exchange listener describes itself. Absent: in modes exercise and test only."""
+
+
+class TelemetrySection(_Section):
+    """What operators' systems are given. By default nothing is counted, listened on or sent."""
+
+    prometheus: HostPort | None = None
+    """Where metrics can be fetched; keep it inside your network."""
+    otlp: OtlpEndpoint | None = None
+    """Collector to which metrics, and traces when wanted, are sent by gRPC."""
+    otlp_headers_file: Path | None = None
+    """File of mode 0600 with lines `name: value` that the collector wants to see. After load_config absolute."""
+    trace_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of submitting calls that are traced though they do not ask; 0: only those that ask; absent: none."""
+    partner_traces_per_s: int = Field(default=10, ge=0, le=1_000)
+    """Traces a second into which one partner may have our part drawn."""
+
+    @model_validator(mode="after")
+    def _hang_together(self) -> Self:
+        for key in ("otlp_headers_file", "trace_ratio"):
+            if getattr(self, key) is not None and self.otlp is None:
+                raise PydanticCustomError("telemetry", "{key} needs telemetry.otlp", {"key": key})
+        return self
 
 
 class Public(_Section):
@@ -171,6 +209,7 @@ class Config(BaseSettings):
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
+    telemetry: TelemetrySection = TelemetrySection()
     clock_offset_ms: int = Field(default=0, ge=-86_400_000, le=86_400_000)
     """Shifts the clock, for tests of gateways whose clocks differ."""
 
@@ -210,6 +249,12 @@ class Config(BaseSettings):
                 "public.endpoints: must be stated when listen.federation is every address: partners need a name",
             )
         return self
+
+    @property
+    def reflects(self) -> bool:
+        """Whether the exchange listener describes itself: in mode actual only when the settings say so."""
+        stated = self.listen.reflection
+        return self.mode is not Mode.ACTUAL if stated is None else stated
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -258,6 +303,9 @@ def load_config(home: Path) -> Config:
         resolved["store"] = f"sqlite://{quote(str((home / DATABASE_DIRECTORY).absolute()))}"
     stated = "partners_dir" in config.model_fields_set
     resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
+    headers = config.telemetry.otlp_headers_file
+    if headers is not None:
+        resolved["telemetry"] = config.telemetry.model_copy(update={"otlp_headers_file": (home / headers).absolute()})
     return config.model_copy(update=resolved)
 
 
@@ -329,6 +377,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "public": Public,
     "system": System,
     "limits": Limits,
+    "telemetry": TelemetrySection,
 }
 
 

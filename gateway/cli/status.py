@@ -27,6 +27,7 @@ def register(application: typer.Typer) -> None:
                 "messages_sent": answer.messages_sent,
                 "messages_received": answer.messages_received,
                 "waiting": answer.waiting,
+                "telemetry": list(answer.telemetry),
                 "warnings": list(answer.warnings),
             }
         )
@@ -42,6 +43,7 @@ def register(application: typer.Typer) -> None:
                 ("sent", str(answer.messages_sent)),
                 ("received", str(answer.messages_received)),
                 ("waiting", str(answer.waiting)),
+                *(("telemetry", item) for item in answer.telemetry),
                 *(("warning", warning) for warning in answer.warnings),
             ]
         )

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.clock import to_datetime
+from gateway.clock import to_datetime, to_ms
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid
 from gateway.ids import PartnerId
 from gateway.model.partner import gateway_name
@@ -271,3 +271,12 @@ def _verify(leaf: bytes, intermediates: Sequence[bytes], roots: Sequence[bytes],
     except (verification.VerificationError, ValueError):
         raise CallerUnknown("the certificate does not lead to a root of this partner") from None
     return identity[1], identity[2], identity[3] or ""
+
+
+def end_of(data: bytes) -> int:
+    """Return the instant, in ms, after which a certificate (PEM or DER, the first of a chain) counts no more.
+
+    Raises:
+        CallerUnknown: It cannot be read.
+    """
+    return to_ms(_load(data).not_valid_after_utc)

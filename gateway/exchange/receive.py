@@ -6,6 +6,7 @@ Nothing is stated about an envelope that could not be judged for reasons of our 
 A repeat gets the same receipt; a known message id with another commitment is refused.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -27,6 +28,7 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import key_context
@@ -86,6 +88,19 @@ class _Judged:
     """Sealed for a key that is retired."""
     deferrals: list[Deferral] = field(default_factory=list)
 
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Return how many there are, by outcome and reason."""
+        counts = Counter(
+            {
+                ("received", ""): len(self.accepted),
+                ("ping", ""): len(self.pings),
+                ("repeated", ""): len(self.repeats),
+            }
+        )
+        counts.update(("refused", reason) for _, _, reason in self.refused)
+        counts.update(("deferred", item.reason) for item in self.deferrals)
+        return counts
+
 
 class ReceiveService:
     """Takes in what partners send.
@@ -105,7 +120,9 @@ class ReceiveService:
         keys: KeyHolder,
         quota: Quota,
         pause: Callable[[], Awaitable[None]],
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
         self._pause = pause
         self._directory = directory
@@ -128,6 +145,7 @@ class ReceiveService:
             ConcurrentUpdate: The same messages kept arriving elsewhere at the same moment.
         """
         self._directory.usable(partner)
+        began = self._observer.began()
         now_ms = self._clock.now_ms()
         if frame.receipts:
             await self._take_receipts(partner, frame.receipts, now_ms)
@@ -146,6 +164,7 @@ class ReceiveService:
                     break
             else:
                 raise ConcurrentUpdate("the same messages kept arriving elsewhere")
+        self._observer.taken_in(began, partner, frame.traces, judged.counts())
         retired = any(deferral.reason == KeyRetired.reason for deferral in judged.deferrals)
         return FrameAnswer(
             sequence=frame.sequence,

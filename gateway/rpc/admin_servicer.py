@@ -47,6 +47,8 @@ class GatewayStatus:
     partners: int
     store: str
     warnings: tuple[str, ...]
+    telemetry: tuple[str, ...] = ()
+    """Where metrics and traces go, in words; empty when nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,7 @@ class AdminServicer:
             partners=status.partners,
             store=status.store,
             warnings=status.warnings,
+            telemetry=status.telemetry,
         )
 
     async def list_outbox(self, _: pb.ListOutboxRequest, __: Caller) -> pb.ListOutboxResponse:

@@ -32,6 +32,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.ThreadHeads: submissions.thread_heads,
     ports.SentSecrets: sending.sent_secrets,
     ports.QueueSummaries: sending.queue_summaries,
+    ports.QueueDepths: sending.queue_depths,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,
     ports.EventsSince: events.events_since,

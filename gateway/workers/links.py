@@ -8,6 +8,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.exchange.deliver import Courier, Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId, uuid7
@@ -34,7 +35,9 @@ class Links:
         clock: Clock,
         prefetch: Prefetch,
         recovered_card: Callable[[], SignedCard | None] = lambda: None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._directory = directory
         self._store = store
         self._carrier = carrier
@@ -102,6 +105,7 @@ class Links:
                 keys=self._keys,
                 clock=self._clock,
                 prefetch=self._prefetch,
+                observer=self._observer,
                 recovered_card=self._recovered_card,
             )
         )

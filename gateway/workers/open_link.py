@@ -17,6 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
 from gateway.exchange.deliver import Backlog, Courier, Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.observer import Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
 from gateway.ids import PartnerId
@@ -83,6 +84,7 @@ class LinkParts:
     clock: Clock
     prefetch: Prefetch
     """Shared by all links of this process."""
+    observer: Observer
     recovered_card: Callable[[], SignedCard | None]
     """Gives our last card that the recovery key has signed."""
 
@@ -245,6 +247,7 @@ class OpenLink:
                 sequence=sequence,
                 envelopes=tuple([item.envelope for item in envelopes]),
                 receipts=tuple([_alone(self._parts.keys.receipt_that_counts(item.proof)) for item in receipts]),
+                traces=self._parts.observer.sending(self._parts.partner, envelopes),
             )
             if not self._under_way:
                 self._heard_ms = self._parts.clock.now_ms()
