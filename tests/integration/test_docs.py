@@ -24,7 +24,7 @@ PAGES = [
     ),
 ]
 GIVEN = "<!-- given: cn and th are up and know each other -->"
-PORTS = ("7443", "7444", "7543", "7544")
+PORTS = ("7443", "7444", "7543", "7544", "9464")
 """Ports that the documents use; tests take free ones."""
 __all__ = ["postgres_server", "postgres_url"]  # fixtures, found here by name
 
