@@ -16,7 +16,8 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.deliver import Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.own_card import renew_card

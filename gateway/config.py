@@ -10,18 +10,19 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.errors import ConfigInvalid, FieldInvalid
-from gateway.ids import AuthorityId, PartnerId
+from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName
+from gateway.errors import ConfigInvalid
+from gateway.ids import AuthorityId
 from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
@@ -31,104 +32,10 @@ MAX_CONFIG_BYTES: Final = 256 * 1024
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
 """Variables with our prefix that other parts read."""
 
-_HOST_PORT = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})):(\d{1,5})\Z", re.ASCII)
-_SYSTEM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _WILDCARDS = ("0.0.0.0:", "[::]:")
 
-T = TypeVar("T")
 
-
-def _parsed(parse: Callable[[str], T], kind: type[T]) -> Callable[[Any], T]:
-    def validate(value: Any) -> T:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return parse(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return validate
-
-
-def parse_mode(text: str) -> Mode:
-    """Return the mode named actual, exercise or test.
-
-    Raises:
-        FieldInvalid: Any other word.
-    """
-    try:
-        return {"actual": Mode.ACTUAL, "exercise": Mode.EXERCISE, "test": Mode.TEST}[text]
-    except KeyError:
-        raise FieldInvalid("mode", "must be actual, exercise or test") from None
-
-
-def check_host_port(value: str, field: str = "endpoint") -> str:
-    """Return the text if it is host:port, with an IPv6 address in brackets.
-
-    Raises:
-        FieldInvalid: It is not.
-    """
-    match = _HOST_PORT.match(value)
-    if match is None or int(match[1]) > 65_535:
-        raise FieldInvalid(field, "must be host:port, as in gateway.example:7443 or [::1]:7443")
-    return value
-
-
-def check_otlp_endpoint(value: str) -> str:
-    """Return the text if it is http://host:port or https://host:port and nothing more.
-
-    Raises:
-        FieldInvalid: It is not.
-    """
-    scheme, mark, rest = value.partition("://")
-    if not mark or scheme not in {"http", "https"}:
-        raise FieldInvalid("otlp", "must begin with http:// or https://, as in http://collector.example:4317")
-    # No user, path or query: OTLP over gRPC has no use for them, and a secret belongs into otlp_headers_file.
-    return f"{scheme}://{check_host_port(rest, 'otlp')}"
-
-
-def check_system_name(value: str) -> str:
-    """Return the text if it may name a national system.
-
-    Raises:
-        FieldInvalid: It may not.
-    """
-    if not _SYSTEM_NAME.match(value):
-        raise FieldInvalid("system.name", "must be lower-case letters, digits and hyphens, as in early-warning")
-    return value
-
-
-def _checked(check: Callable[[str], str]) -> BeforeValidator:
-    def validate(value: Any) -> str:
-        if not isinstance(value, str):
-            raise PydanticCustomError("text", "must be a text")
-        try:
-            return check(value)
-        except FieldInvalid as error:
-            raise PydanticCustomError("field", "{problem}", {"problem": error.problem}) from None
-
-    return BeforeValidator(validate)
-
-
-# NoDecode: a variable holds the id itself, not JSON.
-_AsText = PlainSerializer(str, return_type=str)
-Partner = Annotated[PartnerId, NoDecode, BeforeValidator(_parsed(PartnerId.parse, PartnerId)), _AsText]
-Authority = Annotated[AuthorityId, NoDecode, BeforeValidator(_parsed(AuthorityId.parse, AuthorityId)), _AsText]
-ModeName = Annotated[
-    Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
-]
-HostPort = Annotated[str, _checked(check_host_port)]
-OtlpEndpoint = Annotated[str, _checked(check_otlp_endpoint)]
-SystemName = Annotated[str, _checked(check_system_name)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Listen(_Section):
+class Listen(Section):
     """Where the gateway listens."""
 
     federation: HostPort = "127.0.0.1:7443"
@@ -139,7 +46,7 @@ class Listen(_Section):
     """Whether the exchange listener describes itself. Absent: in modes exercise and test only."""
 
 
-class TelemetrySection(_Section):
+class TelemetrySection(Section):
     """What operators' systems are given. By default nothing is counted, listened on or sent."""
 
     prometheus: HostPort | None = None
@@ -161,21 +68,21 @@ class TelemetrySection(_Section):
         return self
 
 
-class Public(_Section):
+class Public(Section):
     """What the card tells partners."""
 
     endpoints: tuple[HostPort, ...] = Field(default=(), max_length=8)
     """host:port under which partners reach the federation listener, most wanted first."""
 
 
-class System(_Section):
+class System(Section):
     """A national system that may call, and for whom it speaks."""
 
     name: SystemName
     authorities: tuple[Authority, ...] = Field(min_length=1)
 
 
-class Limits(_Section):
+class Limits(Section):
     """Bounds that keep one caller from starving the others."""
 
     submit_per_s: int = Field(default=2_000, ge=1, le=1_000_000)

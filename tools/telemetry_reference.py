@@ -13,19 +13,19 @@ HEAD = """# Telemetry
 What a gateway counts, draws and logs. [Watch a gateway](../how-to/watch-a-gateway.md) says how to set it up; by default
 nothing is counted, listened on or sent. Telemetry is a copy: what is on disk is the record.
 
-Nothing here holds content of a message or data about a person. A label is a partner's code, an urgency, a word of ours or
-a method; a partner's own words for a refusal are shown as `OTHER` unless they are one of our [reasons](errors.md).
+Nothing here holds content of a message or data about a person. A label is a partner's code, an urgency, a method or a
+word of ours; a partner's own words for a refusal are shown as `OTHER` unless they are one of our [reasons](errors.md).
 """
 METRICS = """## Metrics
 
-Names and units are OpenTelemetry's; the second name is what Prometheus shows. Histograms also have `_bucket`, `_sum` and
-`_count`. Gauges are gathered every 5 s. A gauge of which nothing is known is absent."""
+Names and units are OpenTelemetry's; the second name is what Prometheus shows. Histograms also have `_bucket`, `_sum`
+and `_count`. Gauges are gathered every 5 s. A gauge of which nothing is known is absent."""
 SPANS = """## Spans
 
-Sent by OTLP when `telemetry.trace_ratio` is set. A call that hands in messages begins a trace, or goes on with that of its
-`traceparent`; the sampled flag in it decides, and without one chance. At most 50 calls a second are sampled. The context
-travels beside the envelope in the link, so the receiver's part joins when it traces, too: a partner's context says into
-which trace our part is drawn, and no partner gets more drawn than `telemetry.partner_traces_per_s`.
+Sent by OTLP when `telemetry.trace_ratio` is set. A call that hands in messages begins a trace, or goes on with that of
+its `traceparent`; the sampled flag in it decides, and without one chance. At most 50 calls a second are sampled. The
+context travels beside the envelope in the link, so the receiver's part joins when it traces, too: a partner's context
+says into which trace our part is drawn, and no partner gets more drawn than `telemetry.partner_traces_per_s`.
 
 Contexts of messages that wait are in memory, at most 4,096. After a restart, or beyond that, the rest of a trace is
 missing and nothing else."""

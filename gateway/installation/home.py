@@ -22,12 +22,10 @@ from gateway.config import (
     CONFIG_FILE,
     Config,
     Listen,
-    check_host_port,
-    check_system_name,
     load_config,
     packaged_partners_dir,
-    parse_mode,
 )
+from gateway.config_values import check_host_port, check_system_name, parse_mode
 from gateway.crypto.cards import fingerprint
 from gateway.crypto.certificates import LEAF_DAYS, issue_system
 from gateway.crypto.keyring import Keyring

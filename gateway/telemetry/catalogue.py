@@ -34,13 +34,8 @@ class Metric:
     def prometheus(self) -> str:
         """Its name as Prometheus shows it, for a histogram without _bucket, _sum, _count."""
         name = self.name.replace(".", "_")
-        suffix = {"s": "_seconds", "By": "_bytes"}.get(self.unit, "_ratio" if self._is_ratio else "")
+        suffix = {"s": "_seconds", "By": "_bytes"}.get(self.unit, "")
         return name + suffix + ("_total" if self.form is Form.COUNTER else "")
-
-    @property
-    def _is_ratio(self) -> bool:
-        """OpenTelemetry calls a gauge of unit 1 a ratio."""
-        return self.unit == "1" and self.form is Form.GAUGE
 
 
 RECEIPT_TARGET_S: Final = {Urgency.U0: 120, Urgency.U1: 300, Urgency.U2: 900, Urgency.U3: 3600}

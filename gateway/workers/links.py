@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.exchange.deliver import Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder

@@ -15,7 +15,8 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
-from gateway.exchange.deliver import Backlog, Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.observer import Observer
 from gateway.exchange.own_keys import KeyHolder

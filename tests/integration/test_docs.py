@@ -125,7 +125,8 @@ def test_a_document_shows_what_happens(page, tmp_path, request):
     if GIVEN in text:
         both = request.getfixturevalue("pair")
         both.start()
-        folder, variables, ports, given = both.clone, both.environment, both.ports, tuple(both.running.values())
+        folder, variables, given = both.clone, both.environment, tuple(both.running.values())
+        ports = [*both.ports, str(free_port())]
     else:
         folder, variables, ports, given = links(tmp_path), environment(tmp_path), [str(free_port()) for _ in PORTS], ()
     for told, real in zip(PORTS, ports, strict=True):

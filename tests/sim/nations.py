@@ -17,7 +17,8 @@ from gateway.crypto.certificates import create_authority, pem_to_der
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.errors import GatewayError, PartnerUnreachable
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.deliver import Courier, Prefetch
+from gateway.exchange.courier import Courier
+from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
