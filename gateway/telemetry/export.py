@@ -36,12 +36,13 @@ TELL_EVERY_S: Final = 60.0
 def otlp_metrics(endpoint: str, headers: Headers) -> "MetricReader":
     """Return what sends metrics to a collector."""
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - only then
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+
+    from gateway.telemetry.bulk import SendingReader  # noqa: PLC0415
 
     exporter = OTLPMetricExporter(
         endpoint=endpoint, insecure=_insecure(endpoint), headers=headers, timeout=SEND_TIMEOUT_S
     )
-    return PeriodicExportingMetricReader(exporter, EXPORT_EVERY_MS, export_timeout_millis=SEND_TIMEOUT_S * 1000)
+    return SendingReader(exporter, EXPORT_EVERY_MS, export_timeout_millis=SEND_TIMEOUT_S * 1000)
 
 
 def otlp_spans(endpoint: str, headers: Headers) -> "SpanProcessor":

@@ -12,7 +12,9 @@ from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 
+from gateway.clock import Clock
 from gateway.telemetry import catalogue
+from gateway.telemetry.bulk import BulkHistogram, PageReader, SendingReader
 from gateway.telemetry.catalogue import Form, Metric
 
 SCOPE: Final = "concord"
@@ -23,7 +25,7 @@ Values = Sequence[tuple[Mapping[str, str], float]]
 class Meters:
     """All instruments of a gateway."""
 
-    def __init__(self, readers: Sequence[MetricReader], resource: Resource) -> None:
+    def __init__(self, readers: Sequence[MetricReader], resource: Resource, clock: Clock) -> None:
         # Exemplars would look for a span at every count.
         self.provider = MeterProvider(
             readers, resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
@@ -32,7 +34,13 @@ class Meters:
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._gauges: dict[str, Callable[[], Values]] = {}
+        self.delivery = BulkHistogram(catalogue.DELIVERY, clock)
+        for reader in readers:
+            if isinstance(reader, PageReader | SendingReader):
+                reader.histograms = (self.delivery,)
         for metric in catalogue.METRICS:
+            if metric is catalogue.DELIVERY:
+                continue
             match metric.form:
                 case Form.COUNTER:
                     self._counters[metric.name] = meter.create_counter(metric.name, metric.unit, metric.text)

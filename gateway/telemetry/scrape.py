@@ -4,11 +4,11 @@ import asyncio
 from typing import Final
 
 from aiohttp import web
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics.export import MetricReader
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.errors import ConfigInvalid
+from gateway.telemetry.bulk import PageReader
 
 PATH: Final = "/metrics"
 
@@ -20,7 +20,7 @@ class ScrapePage:
         self._address = address
         self._registry = CollectorRegistry(auto_describe=False)
         # A provider with this reader must never be flushed: it would repeat series (reference notes on the stack, 9).
-        self.reader: MetricReader = PrometheusMetricReader(scope_info_enabled=False, registry=self._registry)
+        self.reader: MetricReader = PageReader(scope_info_enabled=False, registry=self._registry)
         self._runner: web.AppRunner | None = None
         self._one = asyncio.Lock()
         self.port = 0

@@ -60,7 +60,7 @@ class Telemetry:
             quiet_sdk()
             readers.append(otlp_metrics(settings.otlp, settings.headers))
         if readers:
-            self.meters = Meters(readers, resource)
+            self.meters = Meters(readers, resource, clock)
         if settings.otlp is not None and settings.trace_ratio is not None:
             self.tracing = Tracing(
                 [otlp_spans(settings.otlp, settings.headers)],

@@ -9,6 +9,7 @@ from gateway.exchange.observer import Answered
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome
+from gateway.model.header import Urgency
 from gateway.ports import SubmissionStatus
 from gateway.telemetry import catalogue
 from gateway.telemetry.meters import Meters
@@ -68,15 +69,16 @@ class Watcher:
         """Count receipts; see Observer."""
         meters = self._meters
         if meters is not None:
-            late: Counter[str] = Counter()
+            waited: dict[tuple[Urgency, str], list[float]] = {}
             for answer in answered:
-                urgency = answer.item.urgency
                 waited_s = max(0, now_ms - answer.item.message_id.time_ms) / 1000
-                meters.record(catalogue.DELIVERY, waited_s, urgency.name, _outcome(answer))
-                if waited_s > catalogue.RECEIPT_TARGET_S[urgency]:
-                    late[urgency.name] += 1
-            for name, count in late.items():
-                meters.add(catalogue.BREACHES, count, partner.code, name)
+                waited.setdefault((answer.item.urgency, _outcome(answer)), []).append(waited_s)
+            for (urgency, outcome), values in waited.items():
+                meters.delivery.record(values, urgency.name, outcome)
+                target_s = catalogue.RECEIPT_TARGET_S[urgency]
+                if max(values) > target_s:
+                    late = sum(value > target_s for value in values)
+                    meters.add(catalogue.BREACHES, late, partner.code, urgency.name)
         if self._tracing is not None:
             self._tracing.delivered(
                 partner,

@@ -26,12 +26,13 @@ from tests.fixtures.promql import Series
 
 TH = PartnerId("th")
 NOW = 1_800_000_000_000
+CLOCK = SimpleNamespace(now_ms=lambda: NOW)
 
 
 @pytest.fixture
 def metered():
     reader = InMemoryMetricReader()
-    meters = Meters([reader], Resource({}))
+    meters = Meters([reader], Resource({}), CLOCK)
 
     def read():
         data = reader.get_metrics_data()
@@ -87,22 +88,25 @@ def test_a_receipt_later_than_the_target_is_a_breach_and_one_in_time_is_none(met
         raw = (NOW - waited_ms).to_bytes(6, "big") + b"\x70" * 10
         item = SimpleNamespace(urgency=urgency, message_id=MessageId(raw))
         watcher.settled(TH, [Answered(item, outcome, "")], NOW)
-    points = read()
-    assert points["concord.clock.breaches", "partner=th", f"urgency={urgency.name}"].value == 1
-    received = points["concord.delivery.duration", "outcome=received", f"urgency={urgency.name}"]
-    assert (received.count, received.sum) == (2, (2 * target_ms + 1) / 1000)
-    refused = points["concord.delivery.duration", "outcome=refused", f"urgency={urgency.name}"]
-    assert (refused.count, refused.sum) == (1, 0)
+    assert read()["concord.clock.breaches", "partner=th", f"urgency={urgency.name}"].value == 1
+    points = {point.attributes["outcome"]: point for point in meters.delivery.read().data.data_points}
+    assert (points["received"].count, points["received"].sum) == (2, (2 * target_ms + 1) / 1000)
+    assert (points["refused"].count, points["refused"].sum) == (1, 0)
+    # A target is a bound: what came in time and what came late are in different buckets.
+    at = catalogue.DELIVERY.buckets.index(target_ms / 1000)
+    assert points["received"].bucket_counts[at : at + 2] == (1, 1)
 
 
 def test_every_metric_has_the_name_and_labels_that_the_catalogue_says():
     page = ScrapePage("127.0.0.1:0")
-    meters = Meters([page.reader], Resource({}))
+    meters = Meters([page.reader], Resource({}), CLOCK)
     for metric in catalogue.METRICS:
         values = [f"v{place}" for place in range(len(metric.labels))]
         match metric.form:
             case catalogue.Form.COUNTER:
                 meters.add(metric, 3, *values)
+            case catalogue.Form.HISTOGRAM if metric is catalogue.DELIVERY:
+                meters.delivery.record([0.3, 0.0, 1e6], *values)
             case catalogue.Form.HISTOGRAM:
                 meters.record(metric, 0.3, *values)
             case catalogue.Form.GAUGE:
@@ -134,7 +138,7 @@ async def test_the_page_is_the_only_one_and_an_address_in_use_is_told():
     import aiohttp
 
     page = ScrapePage("127.0.0.1:0")
-    Meters([page.reader], Resource({}))
+    Meters([page.reader], Resource({}), CLOCK)
     await page.start()
     taken = ScrapePage(f"127.0.0.1:{page.port}")
     with pytest.raises(ConfigInvalid, match=r"telemetry\.prometheus"):
@@ -153,7 +157,7 @@ async def test_a_collector_that_is_away_costs_nothing_and_holds_up_no_stop(capsy
         headers=(("x-token", "secret-of-the-collector"),),
     )  # fmt: skip
     assert "secret" not in repr(settings)
-    telemetry = Telemetry(settings, SimpleNamespace(now_ms=lambda: NOW))
+    telemetry = Telemetry(settings, CLOCK)
     await telemetry.start()
     trace = b"t" * 16 + b"s" * 8 + b"\1"
     for _ in range(20_000):
@@ -181,7 +185,7 @@ async def test_availability_follows_what_writes_do(monkeypatch):
     for name in ("EVERY_S", "WHILE_DOWN_S", "PATIENCE_S"):
         monkeypatch.setattr(store_watch, name, 0.01)
     store = FailingStore()
-    watch = StoreWatch(store, TH, SimpleNamespace(now_ms=lambda: NOW))
+    watch = StoreWatch(store, TH, CLOCK)
     running = asyncio.create_task(watch.run())
     for setting in ("error", "hangs"):
         changed = asyncio.create_task(watch.changed())
