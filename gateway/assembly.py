@@ -217,7 +217,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         carrier=carrier,
         links=links,
-        submit=CoalescedSubmit(submit, limits.queued_mb << 20),
+        submit=CoalescedSubmit(submit, limits.queued_mb << 20, observer),
         receive=ReceiveService(
             directory=directory,
             policy=policy,

@@ -27,7 +27,7 @@ class Observer(Protocol):
         ...
 
     def submitted(self, began: int, submissions: Sequence[Any], answers: Sequence[Any]) -> None:
-        """A batch of submissions was answered."""
+        """A batch of submissions was answered; began is 0 when it was refused as a whole, before or in its commit."""
         ...
 
     def released(self, message_id: MessageId, trace: bytes) -> None:

@@ -49,7 +49,7 @@ class Watcher:
             )
             for values, count in counts.items():
                 self._meters.add(catalogue.SUBMISSIONS, count, *values)
-        if self._tracing is not None:
+        if self._tracing is not None and began:
             traces = Counter(submission.trace for submission in submissions if submission.trace)
             if traces:
                 self._tracing.committed(began, traces)
