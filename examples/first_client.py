@@ -1,88 +1,74 @@
-"""A national system: hands one alert to its gateway, then watches until every recipient has signed for it.
+"""A national system: hands an alert to its gateway and waits for receipts, or takes over what partners sent.
 
-Usage: python first_client.py CERTIFICATES ADDRESS AUTHORITY RECIPIENT...
+Usage: python first_client.py send CERTIFICATES ADDRESS AUTHORITY RECIPIENT...
+       python first_client.py take CERTIFICATES ADDRESS
 """
 
-# ruff: noqa: INP001, T201, TID251 - a program of its own, in nobody's house
+# ruff: noqa: INP001, T201 - a program of its own, in nobody's house
 
-import asyncio
 import sys
-import uuid
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import grpc
-from concord.v1 import alert_pb2, envelope_pb2, exchange_service_pb2, message_pb2
-from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
+from gateway.client import Client, Credentials, alert_draft, explain
+from gateway.errors import GatewayError
 
 
-def credentials(certificates: Path) -> grpc.ChannelCredentials:
-    """Return what proves us to the gateway, and the only root we believe it under."""
-    return grpc.ssl_channel_credentials(
-        root_certificates=(certificates / "authority.pem").read_bytes(),
-        private_key=(certificates / "system-national.key.pem").read_bytes(),
-        certificate_chain=(certificates / "system-national.pem").read_bytes(),
+def connect(certificates: Path, address: str) -> Client:
+    """Return a line to the gateway: our certificate and key, and the only root we believe it under."""
+    credentials = Credentials.from_files(
+        roots=certificates / "authority.pem",
+        chain=certificates / "system-national.pem",
+        key=certificates / "system-national.key.pem",
     )
+    return Client(address, credentials)
 
 
-def draft(authority: str, recipients: list[str]) -> message_pb2.Draft:
-    """Return an alert in two languages, for six hours."""
-    now = datetime.now(UTC)
-    alert = alert_pb2.Alert(
-        identifier=f"first-client-{now:%Y%m%dT%H%M%S}",
-        source_sender="warnings@example.org",
-        alert_type=alert_pb2.ALERT_TYPE_ALERT,
-        scope="Public",
-        infos=[
-            alert_pb2.AlertInfo(language="en", event="Flood", headline="[EXERCISE] River above alarm level"),
-            alert_pb2.AlertInfo(language="th", event="น้ำท่วม", headline="[ฝึกซ้อม] ระดับน้ำสูงกว่าระดับเตือนภัย"),
-        ],
-    )
-    alert.sent_time.time.FromDatetime(now)
-    made = message_pb2.Draft(
-        body=message_pb2.Body(
-            schema_version=1,
-            authority=authority,
-            handling=message_pb2.Handling(
-                tlp=message_pb2.TLP_CLEAR, purpose="public_warning", onward=message_pb2.ONWARD_ASK
-            ),
-            alert=alert,
-        ),
+def send(gateway: Client, authority: str, recipients: list[str]) -> None:
+    """Hand in an alert, then wait until every recipient has signed for it."""
+    draft = alert_draft(
+        authority=authority,
         recipients=recipients,
-        mode=envelope_pb2.MODE_EXERCISE,
-        urgency=envelope_pb2.URGENCY_U1,
+        event="Flood",
+        headlines={
+            "en": "[EXERCISE] River above alarm level",
+            "th": "[ฝึกซ้อม] ระดับน้ำสูงกว่าระดับเตือนภัย",
+        },
     )
-    made.expire_time.FromDatetime(now + timedelta(hours=6))
-    return made
+    accepted = gateway.submit(draft)
+    print("on disk", accepted.message_id)
+
+    waiting = set(recipients)
+    for watched in gateway.watch():
+        event = watched.event
+        if watched.message_id == accepted.message_id and event.partner in waiting:
+            print(event.type, "by", event.partner)
+            waiting.discard(event.partner)
+        if not waiting:
+            return
 
 
-async def main(certificates: Path, address: str, authority: str, recipients: list[str]) -> None:
-    """Submit, then watch."""
-    async with grpc.aio.secure_channel(address, credentials(certificates)) as channel:
-        gateway = ExchangeServiceStub(channel)
-        request = exchange_service_pb2.SubmitMessageRequest(
-            # Keep this id with the draft: after a time-out the same id and draft may be sent again, and count once.
-            request_id=str(uuid.uuid4()),
-            draft=draft(authority, recipients),
-        )
-        accepted = await gateway.SubmitMessage(request, timeout=10)
-        print("on disk", uuid.UUID(bytes=accepted.message_id))
-
-        waiting = set(recipients)
-        # A real system keeps the cursor of every answer and begins there after a restart.
-        async for answer in gateway.WatchMessages(exchange_service_pb2.WatchMessagesRequest(), timeout=60):
-            for event in answer.events:
-                if event.message_id == accepted.message_id and event.partner in waiting:
-                    print(event.type, "by", event.partner, event.reason)
-                    waiting.discard(event.partner)
-            if not waiting:
-                return
+def take(gateway: Client) -> None:
+    """Read the first alert that a partner sent, and tell the partner that it is in our hands."""
+    for watched in gateway.watch():
+        message = watched.event.message
+        if watched.event.type == "message.received" and message.body.HasField("alert"):
+            for info in message.body.alert.infos:
+                print(message.sender, info.language, info.headline)
+            gateway.acknowledge(watched.message_id, message.sender)
+            print("acknowledged", watched.message_id)
+            return
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 5:
-        sys.exit(__doc__)
+    match sys.argv[1:]:
+        case ["send", certificates, address, authority, *recipients] if recipients:
+            todo = lambda gateway: send(gateway, authority, recipients)  # noqa: E731
+        case ["take", certificates, address]:
+            todo = take
+        case _:
+            sys.exit(__doc__)
     try:
-        asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
-    except grpc.aio.AioRpcError as error:
-        sys.exit(f"{error.code().name}: {error.details()}")
+        with connect(Path(certificates), address) as line:
+            todo(line)
+    except GatewayError as error:
+        sys.exit(explain(error))

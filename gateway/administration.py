@@ -5,20 +5,22 @@ Operators run the gateway; what they do changes keys, partners and queues, never
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
-from gateway.errors import FieldInvalid, GatewayError, NotFound
+from gateway.errors import ConcurrentUpdate, FieldInvalid, GatewayError, MessagesWait, NotFound
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.schedule import LinkState
+from gateway.exchange.steps import OPERATOR, step
 from gateway.exchange.submit import Submission, Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.message import Draft
 from gateway.model.partner import KeyPurpose, SignedCard
 from gateway.ports import (
+    AppendLog,
     CountMessages,
     FindMessage,
     QueueSummaries,
@@ -28,11 +30,15 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.rpc.rejected import RejectedCaller, RejectedCallers
+from gateway.system_desk import SystemDesk
 from gateway.telemetry.current import current_trace
+from gateway.translog.entry import EventType
 from gateway.workers.rotation import tended
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
-OPERATOR = "operator"
+REMOVAL_ROUNDS = 8
+"""How often more is given up that was accepted for a partner at the moment in which it is removed."""
 
 
 class Administration:
@@ -41,6 +47,8 @@ class Administration:
     Args:
         endpoints: Returns where the federation and exchange listeners are, once they listen.
         warnings: Returns what an operator should know, in sentences.
+        rejected: Callers that were turned away.
+        first_system: Makes sure that the exchange listener is open.
     """
 
     def __init__(
@@ -49,7 +57,17 @@ class Administration:
         *,
         endpoints: Callable[[], tuple[str, str]],
         warnings: Callable[[], tuple[str, ...]],
+        rejected: RejectedCallers,
+        first_system: Callable[[], Awaitable[None]],
     ) -> None:
+        self.systems = SystemDesk(
+            parts.registry,
+            authority=lambda: (parts.keyring.authority_key_pem, parts.keyring.authority_certificate_pem),
+            own=parts.config.partner,
+            clock=parts.clock,
+            first=first_system,
+        )
+        self._rejected = rejected
         self._parts = parts
         self._endpoints = endpoints
         self._warnings = warnings
@@ -74,8 +92,13 @@ class Administration:
             partners=len(parts.directory.partners()),
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
+            connectors=parts.connectors.status(),
             telemetry=parts.telemetry.state(),
         )
+
+    async def rejected_callers(self) -> tuple[RejectedCaller, ...]:
+        """Return callers that were turned away."""
+        return self._rejected.latest()
 
     async def queues(self) -> tuple[QueueStatus, ...]:
         """Return for every partner what waits, why, and whose turn it is."""
@@ -144,6 +167,33 @@ class Administration:
         """Stop or resume exchange with a partner."""
         return self._partner(await self._parts.directory.freeze(partner, frozen=frozen))
 
+    async def remove_partner(self, partner: PartnerId, *, discard_waiting: bool) -> int:
+        """Forget a partner; return how many messages that waited for it were given up.
+
+        Raises:
+            PartnerUnknown: No card of it was added.
+            FieldInvalid: It is this gateway itself.
+            MessagesWait: Messages wait for it and are not to be given up; nothing was changed.
+            ConcurrentUpdate: More kept being accepted for it; it is frozen now.
+        """
+        parts = self._parts
+        if partner == parts.directory.own:
+            raise FieldInvalid("partner", "is this gateway itself")
+        if not discard_waiting:
+            waiting = await parts.directory.remove(partner)
+            if waiting:
+                raise MessagesWait(partner.code, waiting)
+            return 0
+        # First: what is stated as given up must not leave a moment later, and nothing more may be accepted.
+        await parts.directory.freeze(partner, frozen=True)
+        await parts.links.stop(partner)
+        discarded = 0
+        for _ in range(REMOVAL_ROUNDS):
+            discarded += await parts.expiry.bury_all(partner)
+            if not await parts.directory.remove(partner):
+                return discarded
+        raise ConcurrentUpdate(f"messages for '{partner}' kept being accepted")
+
     async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
         """Make new keys of a purpose and a card that says so.
 
@@ -171,6 +221,8 @@ class Administration:
                     hosts = [endpoint.rpartition(":")[0].strip("[]") for endpoint in parts.config.endpoints]
                     changed = keyring.rotate_tls(now_ms, [*hosts, "localhost", "127.0.0.1"])
             await parts.use(changed)
+            kind = EventType.KEY_REVOKED if revoke else EventType.KEY_ROTATED
+            await self._record(kind, detail=purpose)
         return await self.own_card()
 
     async def tend_keys(self) -> None:
@@ -206,7 +258,8 @@ class Administration:
     async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
         rows, token = await self._parts.reader.list(sent=False, page_size=page_size, page_token=page_token)
-        opened = [await self._parts.reader.get(row.sender, row.message_id) for row in rows]
+        opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
+        await self._parts.reader.note_shown(opened, actor=OPERATOR)
         return tuple(opened), token
 
     async def delivery(self, message_id: MessageId) -> StoredMessage:
@@ -226,7 +279,14 @@ class Administration:
         Raises:
             PartnerUnknown: No card of it was added.
         """
+        await self._record(EventType.ADMINISTRATION_ACT, partner=partner.code, detail="partner test")
         return await prove_link(self._parts, partner, os.urandom(16))
+
+    async def _record(self, kind: EventType, *, partner: str = "", detail: str = "") -> None:
+        """Put in the exchange log what an operator did."""
+        now_ms = self._parts.clock.now_ms()
+        done = step(kind, now_ms, actor=OPERATOR, partner=partner, detail=detail)
+        await self._parts.store.write(AppendLog((done,)))
 
 
 def _turn(partner: PartnerId, state: LinkState, waiting: int) -> tuple[str, str]:

@@ -18,17 +18,27 @@ import structlog
 from gateway.administration import Administration
 from gateway.assembly import Parts, assemble
 from gateway.crypto.certificates import pem_to_der
-from gateway.exchange.submit import Submitter
 from gateway.installation import OpenedHome, warnings_about
+from gateway.installation.endings import warnings_about_endings
 from gateway.installation.recovery import warnings_about_keyring
-from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
-from gateway.rpc.server import BoundPorts, Servers, admin_listener, exchange_listener, federation_listener
+from gateway.rpc.rejected import RejectedCallers
+from gateway.rpc.server import (
+    BoundPorts,
+    Servers,
+    TokenSettings,
+    admin_listener,
+    exchange_listener,
+    federation_listener,
+)
+from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
 from gateway.telemetry.meters import Meters
-from gateway.workers.gauges import Gauges
-from gateway.workers.housekeeping import expire, number_events, refresh_cards
+from gateway.workers.gauges import Gauges, LogLag
+from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
+from gateway.workers.log import integrate, sign_checkpoints
 from gateway.workers.rotation import tend_keys
 
 log = structlog.get_logger(__name__)
@@ -83,15 +93,31 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     def endpoints() -> tuple[str, str]:
         return (running.federation, running.exchange) if running is not None else ("", "")
 
+    rejected = RejectedCallers(parts.clock)
+
+    def warnings() -> tuple[str, ...]:
+        return (
+            *warnings_about(parts.opened.home, parts.config),
+            *warnings_about_keyring(parts.keyring),
+            *warnings_about_endings(parts.keyring, parts.registry, parts.clock.now_ms()),
+        )
+
+    async def open_exchange() -> None:
+        nonlocal running
+        port = await servers.open_exchange()
+        if port is not None and running is not None:
+            running = RunningInfo(running.federation, _at(parts.config.listen.exchange, port))
+
     administration = Administration(
-        parts,
-        endpoints=endpoints,
-        warnings=lambda: (*warnings_about(parts.opened.home, parts.config), *warnings_about_keyring(parts.keyring)),
+        parts, endpoints=endpoints, warnings=warnings, rejected=rejected, first_system=open_exchange
     )
-    servers = _servers(parts, administration)
+    servers = _servers(parts, administration, rejected)
     workers = [
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
+        asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
+        asyncio.create_task(integrate(parts.store), name="integrate_log"),
+        asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
@@ -106,6 +132,8 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         await parts.telemetry.start()
         bound = await servers.start()
         running = _running(parts, bound)
+        # Last up and, with the workers, first down: a connector finds a gateway that works.
+        workers.append(asyncio.create_task(parts.connectors.run(), name="connectors"))
         log.info("gateway.ready", partner=parts.config.partner.code, endpoint=running.federation)
         if ready is not None:
             ready(running)
@@ -125,6 +153,15 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
 
 
 def _gauges(parts: Parts, meters: Meters) -> Gauges:
+    async def log_lag() -> LogLag:
+        head = await parts.log_keeper.head()
+        last = head.checkpoint
+        return LogLag(
+            pending=head.waiting,
+            unsigned=head.size - (0 if last is None else last.size),
+            checkpoint_ms=None if last is None else last.time_ms,
+        )
+
     return Gauges(
         meters=meters,
         store=parts.store,
@@ -133,30 +170,48 @@ def _gauges(parts: Parts, meters: Meters) -> Gauges:
         keyring=lambda: parts.keyring,
         clock=parts.clock,
         watch=parts.store_watch,
+        log_lag=log_lag,
     )
 
 
 def _running(parts: Parts, bound: BoundPorts) -> RunningInfo:
-    def at(listen: str, port: int) -> str:
-        return f"{listen.rpartition(':')[0]}:{port}"
-
     listen = parts.config.listen
-    exchange = at(listen.exchange, bound.exchange) if bound.exchange is not None else ""
-    return RunningInfo(at(listen.federation, bound.federation), exchange)
+    exchange = _at(listen.exchange, bound.exchange) if bound.exchange is not None else ""
+    return RunningInfo(_at(listen.federation, bound.federation), exchange)
 
 
-def _servers(parts: Parts, administration: Administration) -> Servers:
+def _at(listen: str, port: int) -> str:
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _token_settings(parts: Parts) -> TokenSettings | None:
+    home, config = parts.opened.home, parts.config
+    if not config.issuer:
+        return None
+    issuers = {
+        issuer.url: (
+            issuer,
+            KeySource(
+                url=issuer.jwks_url,
+                path=home / issuer.jwks_file if issuer.jwks_file is not None else None,
+                ca_file=home / issuer.ca_file if issuer.ca_file is not None else None,
+                max_stale_s=issuer.max_stale_s,
+                clock=parts.clock,
+            ),
+        )
+        for issuer in config.issuer
+    }
+    return TokenSettings(issuers, config.listen.tokens)
+
+
+def _servers(parts: Parts, administration: Administration, rejected: RejectedCallers) -> Servers:
     config = parts.config
-    rejected = RejectedCallers(parts.clock)
     calls = parts.telemetry.calls
 
     def own_roots() -> tuple[bytes, ...]:
         return (pem_to_der(parts.keyring.authority_certificate_pem),)
 
-    submitters = {
-        f"system/{system.name}": Submitter(principal=f"system/{system.name}", authorities=frozenset(system.authorities))
-        for system in config.system
-    }
+    audit = AuditServicer(store=parts.store, keeper=parts.log_keeper, reading=parts.log_reader)
     federation = federation_listener(
         address=config.listen.federation,
         identity=parts.identity,
@@ -164,7 +219,12 @@ def _servers(parts: Parts, administration: Administration) -> Servers:
         directory=parts.directory,
         clock=parts.clock,
         servicer=FederationServicer(
-            receiving=parts.receive, cards=parts.directory, clock=parts.clock, heard=parts.links.heard
+            receiving=parts.receive,
+            cards=parts.directory,
+            log=parts.log_keeper,
+            log_reading=parts.log_reader,
+            clock=parts.clock,
+            heard=parts.links.heard,
         ),
         rejected=rejected,
         calls=calls,
@@ -174,20 +234,24 @@ def _servers(parts: Parts, administration: Administration) -> Servers:
         own=config.partner,
         identity=parts.held.system_identity,
         own_roots=own_roots,
-        submitters=submitters,
+        submitters=parts.registry,
         clock=parts.clock,
         servicer=ExchangeServicer(
             own=config.partner,
             submitting=parts.submit,
             reading=parts.reader,
             acknowledging=parts.acknowledge,
-            submitters=submitters,
+            submitters=parts.registry,
             calls=calls,
         ),
+        audit=audit,
         rejected=rejected,
+        tokens=_token_settings(parts),
         calls=calls,
         store=parts.store_watch,
         reflection=config.reflects,
     )
-    admin = admin_listener(home=parts.opened.home, backend=administration, rejected=rejected, calls=calls)
-    return Servers(federation=federation, exchange=exchange if config.system else None, admin=admin)
+    parts.registry.on_change(exchange.guard.recheck_all)
+    admin = admin_listener(home=parts.opened.home, backend=administration, audit=audit, rejected=rejected, calls=calls)
+    expects = bool(config.system or config.issuer or parts.registry.all())
+    return Servers(federation=federation, exchange=exchange, admin=admin, expects_systems=expects)

@@ -18,16 +18,22 @@ from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
+from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
+from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
 from gateway.installation.otlp_headers import read_headers
+from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import Carrier, LinkIdentity, Store
@@ -36,8 +42,9 @@ from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.telemetry.service import Telemetry, TelemetrySettings
 from gateway.workers.coalesce import CoalescedSubmit
+from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
-from gateway.workers.signals import event_signals
+from gateway.workers.signals import Signal, event_signals
 from gateway.workers.store_watch import StoreWatch
 
 log = structlog.get_logger(__name__)
@@ -49,6 +56,8 @@ def own_keys(keyring: Keyring, now_ms: int) -> OwnKeys:
         partner=keyring.partner,
         envelope=keyring.envelope,
         receipt=keyring.receipt,
+        log=keyring.log,
+        log_cosign=keyring.cosign,
         open_keys=keyring.open_keys(now_ms, KEY_GRACE_MS),
         retired=keyring.retired(now_ms, KEY_GRACE_MS),
         key_encryption=keyring.key_encryption,
@@ -103,6 +112,7 @@ class Parts:
     opened: OpenedHome
     config: Config
     held: HeldKeyring
+    registry: Registry
     profile: Profile
     clock: SystemClock
     codec: WireCodec
@@ -116,6 +126,11 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     expiry: ExpiryService
+    connectors: Connectors
+    pool: KeyPool
+    log_keeper: LogKeeper
+    log_reader: LogReader
+    keys_low: Signal
     telemetry: Telemetry
     store_watch: StoreWatch
 
@@ -166,6 +181,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     profile = profiles.get(config.partner)
     if profile is None:
         raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
+    planned = plan_connectors(opened.home, config)
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
     telemetry = Telemetry(_telemetry_settings(config), clock)
@@ -180,7 +196,11 @@ async def assemble(opened: OpenedHome) -> Parts:
     held = HeldKeyring(keyring)
     limits = config.limits
     observer = telemetry.observer
+    keys_low = Signal()
+    pool = KeyPool(store, keys, clock.now_ms, keys_low.wake)
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys, observer=observer)
+    keeper = LogKeeper(directory=directory, store=store, clock=clock, keys=keys)
+    await keeper.open()
     links = Links(
         directory=directory,
         store=store,
@@ -191,6 +211,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         clock=clock,
         prefetch=Prefetch(limits.prefetch_mb << 20),
+        log=keeper,
         observer=observer,
     )
     submit = SubmitService(
@@ -200,15 +221,39 @@ async def assemble(opened: OpenedHome) -> Parts:
         codec=codec,
         clock=clock,
         keys=keys,
+        pool=pool,
         quota=Quota(per_second=limits.submit_per_s, burst=limits.submit_burst),
         ready=links.offer,
         offload=_offload,
         observer=observer,
     )
+    coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
+    reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
+    acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
+
+    def supervised(plan: PlannedConnector) -> Supervised:
+        desk = ConnectorDesk(
+            submitter=plan.submitter,
+            directory=directory,
+            profile=profile,
+            policy=policy,
+            codec=codec,
+            clock=clock,
+            submitting=coalesced,
+            reading=reader,
+            acknowledging=acknowledge,
+            cursor=CursorFile(opened.home, plan.name),
+            lost=lambda why: log.warning("connector.cursor_lost", connector=plan.name, why=why),
+        )
+        return Supervised(
+            name=plan.name, kind=plan.kind_name, desk=desk, open=lambda: plan.kind.open(plan.options, desk)
+        )
+
     parts = Parts(
         opened=opened,
         config=config,
         held=held,
+        registry=Registry(opened.home, config),
         profile=profile,
         clock=clock,
         codec=codec,
@@ -217,7 +262,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys=keys,
         carrier=carrier,
         links=links,
-        submit=CoalescedSubmit(submit, limits.queued_mb << 20, observer),
+        submit=coalesced,
         receive=ReceiveService(
             directory=directory,
             policy=policy,
@@ -225,13 +270,19 @@ async def assemble(opened: OpenedHome) -> Parts:
             codec=codec,
             clock=clock,
             keys=keys,
+            pool=pool,
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
             observer=observer,
         ),
-        reader=MessageReader(store=store, codec=codec, keys=keys, new_signal=event_signals(store)),
-        acknowledge=AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait),
+        reader=reader,
+        acknowledge=acknowledge,
+        pool=pool,
+        keys_low=keys_low,
+        log_keeper=keeper,
+        log_reader=LogReader(store=store, clock=clock, keeper=keeper),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
         telemetry=telemetry,
         store_watch=StoreWatch(store, config.partner, clock),
     )

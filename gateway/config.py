@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
@@ -23,6 +23,7 @@ from pydantic_settings.exceptions import SettingsError
 from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName
 from gateway.errors import ConfigInvalid
 from gateway.ids import AuthorityId
+from gateway.issuers import Issuer, check_issuers
 from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
@@ -42,6 +43,8 @@ class Listen(Section):
     """For partner gateways."""
     exchange: HostPort = "127.0.0.1:7444"
     """For this state's own systems."""
+    tokens: HostPort | None = None
+    """For systems that show an access token and no certificate."""
     reflection: bool | None = None
     """Whether the exchange listener describes itself. Absent: in modes exercise and test only."""
 
@@ -82,6 +85,18 @@ class System(Section):
     authorities: tuple[Authority, ...] = Field(min_length=1)
 
 
+class ConnectorSection(BaseModel):
+    """A connector that runs in the gateway. Other keys are its kind's own options, which the kind checks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: SystemName
+    kind: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Entry point in the group concord.connectors."""
+    authorities: tuple[Authority, ...] = Field(min_length=1)
+    """For whom it speaks, and whose own messages it sees."""
+
+
 class Limits(Section):
     """Bounds that keep one caller from starving the others."""
 
@@ -113,6 +128,8 @@ class Config(BaseSettings):
     partners_dir: Path = Path()
     """Profiles and agreements; those that come with Concord unless stated. After load_config absolute."""
     system: tuple[System, ...] = ()
+    issuer: tuple[Issuer, ...] = Field(default=(), max_length=16)
+    connector: tuple[ConnectorSection, ...] = Field(default=(), max_length=64)
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
@@ -136,11 +153,19 @@ class Config(BaseSettings):
     def _hang_together(self) -> Self:
         if self.mode is Mode.ACTUAL and self.clock_offset_ms:
             raise PydanticCustomError("clock_offset_ms", "clock_offset_ms: refused in mode actual: it is for tests")
-        names = [system.name for system in self.system]
-        for name in names:
-            if names.count(name) > 1:
-                raise PydanticCustomError("system", "system: '{name}' is listed twice", {"name": name})
+        for table, names in (
+            ("system", [system.name for system in self.system]),
+            ("connector", [connector.name for connector in self.connector]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise PydanticCustomError(
+                        table, "{table}: '{name}' is listed twice", {"table": table, "name": name}
+                    )
+        check_issuers(self.issuer, tokens=self.listen.tokens)
         mine = [("system.authorities", a) for system in self.system for a in system.authorities]
+        mine += [("connector.authorities", a) for connector in self.connector for a in connector.authorities]
+        mine += [("issuer.principal.authorities", a) for i in self.issuer for p in i.principal for a in p.authorities]
         if self.default_authority is not None:
             mine.append(("default_authority", self.default_authority))
         for key, authority in mine:
@@ -261,7 +286,11 @@ def _read(path: Path) -> str:
 
 
 def _problem(path: Path, text: str, item: Any) -> str:
-    location = tuple(item["loc"])
+    return problem_at(path, text, tuple(item["loc"]), item)
+
+
+def problem_at(path: Path, text: str, location: tuple[Any, ...], item: Any) -> str:
+    """Return in words, with file and line, what pydantic found wrong at a place in the settings."""
     name = ".".join(str(part) for part in location if isinstance(part, str))
     variable = next((v for v in _variables(location) if v in os.environ), None)
     place = f"environment variable {variable}" if variable else _place(path, text, location)
@@ -283,6 +312,8 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "listen": Listen,
     "public": Public,
     "system": System,
+    "issuer": Issuer,
+    "connector": ConnectorSection,
     "limits": Limits,
     "telemetry": TelemetrySection,
 }
@@ -297,21 +328,37 @@ def _suggestion(location: tuple[Any, ...]) -> str:
 
 
 def _place(path: Path, text: str, location: tuple[Any, ...]) -> str:
-    line = _line_of(text, tuple(part for part in location if isinstance(part, str)))
+    line = _line_of(text, location)
     return f"{path}:{line}" if line else str(path)
 
 
-def _line_of(text: str, keys: tuple[str, ...]) -> int | None:
+def _line_of(text: str, location: tuple[Any, ...]) -> int | None:
     # A good guess is enough here: tomllib keeps no positions.
-    table: tuple[str, ...] = ()
+    table: tuple[Any, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line)
+        header = re.match(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?", line)
         if header:
-            table = tuple(header[1].split("."))
-            if table == keys:
+            names = tuple(header[2].split("."))
+            if header[1] == "[[":
+                counts[names] = counts.get(names, -1) + 1
+                for inner in [known for known in counts if len(known) > len(names) and known[: len(names)] == names]:
+                    del counts[inner]
+            table = _numbered(names, counts)
+            if table == location:
                 return number
             continue
         key = re.match(r"\s*([\w.-]+)\s*=", line)
-        if key and table + tuple(key[1].split(".")) == keys:
+        if key and table + tuple(key[1].split(".")) == location:
             return number
-    return _line_of(text, keys[:-1]) if len(keys) > 1 else None
+    return _line_of(text, location[:-1]) if len(location) > 1 else None
+
+
+def _numbered(names: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> tuple[Any, ...]:
+    """Return a table's name with the number of each array of tables on the way, as pydantic names places."""
+    numbered: list[Any] = []
+    for depth, name in enumerate(names, 1):
+        numbered.append(name)
+        if names[:depth] in counts:
+            numbered.append(counts[names[:depth]])
+    return tuple(numbered)

@@ -121,6 +121,20 @@ class MessageIdReused(Rejected):
     advice = "Give every message an id of its own; if this id is yours, look for a copy of your gateway running twice."
 
 
+class ModeDiffers(Rejected):
+    """The message is of another mode than the thread or the message that it continues."""
+
+    reason = "MODE_DIFFERS"
+    advice = "Begin a new thread: actual, exercise and test never share one."
+
+
+class SupersedesInvalid(Rejected):
+    """The message may not take the place of the one that it names."""
+
+    reason = "SUPERSEDES_INVALID"
+    advice = "Supersede only what the same authority sent as the same kind; send anything else as a new message."
+
+
 class RequestIdReused(Rejected):
     """This request_id was used before for another draft."""
 
@@ -155,6 +169,19 @@ class CallerUnknown(Rejected):
 
     reason = "CALLER_UNKNOWN"
     advice = "Check which certificate the client presents and that it is registered here."
+
+
+class TokenRejected(Rejected):
+    """The access token is not accepted."""
+
+    # One public reason: which check failed would tell a thief of tokens what to change.
+    reason = "TOKEN_REJECTED"
+    advice = "Fetch a new token, bound as this gateway wants it; its operator sees why in `concord partner rejected`."
+
+    def __init__(self, step: str) -> None:
+        super().__init__("the access token was not accepted")
+        self.step = step
+        """Which check failed, in words of ours. For our own log and the list of rejected callers; never sent."""
 
 
 class MethodNotAllowed(Rejected):
@@ -198,6 +225,16 @@ class PartnerFrozen(Rejected):
     def __init__(self, partner: str) -> None:
         super().__init__(f"exchange with '{partner}' is frozen")
         self.partner = partner
+
+
+class MessagesWait(Rejected):
+    """Messages wait for the partner that is to be removed."""
+
+    reason = "MESSAGES_WAIT"
+    advice = "Let them be delivered, or give them up: `concord partner remove --discard-waiting`."
+
+    def __init__(self, partner: str, count: int) -> None:
+        super().__init__(f"{count} {'message waits' if count == 1 else 'messages wait'} for '{partner}'")
 
 
 class CardRejected(Rejected):
@@ -263,6 +300,16 @@ class PassphraseWrong(Rejected):
     advice = "Check the credential or passphrase file; the keyring itself is untouched."
 
 
+class ProofRejected(Rejected):
+    """A note, checkpoint, proof or disclosure of an exchange log does not hold."""
+
+    reason = "PROOF_REJECTED"
+    advice = (
+        "Fetch it again from the log; if it is refused again, keep both copies and call the partner: a log may have "
+        "shown two histories."
+    )
+
+
 class QuotaExceeded(Busy):
     """Too much at once from this caller."""
 
@@ -316,11 +363,52 @@ class StoreCorrupt(Broken):
     advice = "Stop the gateway, keep the files, restore from the last good copy."
 
 
+class LogInconsistent(Broken):
+    """The exchange log contradicts itself or a checkpoint."""
+
+    reason = "LOG_INCONSISTENT"
+    advice = "Stop the gateway, keep the database as it is, and compare with the checkpoints that partners hold."
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        """Tile, entry or checkpoint at which the first contradiction shows."""
+
+
 class SchemaTooNew(Broken):
     """The database was written by a newer version."""
 
     reason = "SCHEMA_TOO_NEW"
     advice = "Run the newer version; this one would damage the data."
+
+
+class FileUnusable(Rejected):
+    """A file of a watched folder cannot be taken as it is."""
+
+    reason = "FILE_UNUSABLE"
+    advice = "Put plain files into the folder, readable for the gateway."
+
+
+class FindingsRefused(Rejected):
+    """A source of alerts is configured to take none that breaks the format's rules, and this one does."""
+
+    reason = "FINDINGS_REFUSED"
+    advice = "Have the issuer correct the alert, or set `findings` of the connector's source to take it with findings."
+
+
+class LogRolledBack(Broken):
+    """Our exchange log is not the one signed before: an older copy was restored, or two gateways run as one."""
+
+    # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
+    reason = "LOG_ROLLED_BACK"
+    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
+
+
+class LogForked(Broken):
+    """A log states two different trees of one size: one of the two statements is false."""
+
+    reason = "LOG_FORKED"
+    advice = "Keep both checkpoints: together they are evidence. Ask the partner's auditors, and freeze the partner."
 
 
 class LeaseLost(Broken):

@@ -6,16 +6,17 @@ returns what happened; only `Store.write` decides when it is durable, and it ret
 happens inside a transaction, because an operation cannot make one.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
-from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
+from gateway.translog.entry import LogEvent
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -77,6 +78,15 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A step for the exchange log: the leaf, made before, and what the leaf commits to."""
+
+    leaf: bytes
+    salts: bytes
+    event: LogEvent
+
+
 # --- sending -------------------------------------------------------------------------------------------------
 
 
@@ -131,9 +141,20 @@ class SealedMessage:
     """Ciphertext and content key under the message key."""
     batch_path: MerklePath
     signature: bytes
-    wrapped_message_key: bytes
-    """The message key under the key-encryption key; goes to the key store, not beside the content."""
+    key_id: bytes
+    """16 bytes that name the message key in the key store."""
+    wrapped_message_key: bytes | None
+    """The message key under the key-encryption key, for the key store; None when it is there already."""
     outbox: tuple[OutboxRow, ...]
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKeys(Operation[None]):
+    """Put message keys in the key store before there are messages for them."""
+
+    rows: tuple[tuple[bytes, bytes], ...]
+    """key_id, wrapped key."""
 
 
 class SubmissionStatus(IntEnum):
@@ -192,6 +213,7 @@ class ReplaceEnvelope(Operation[bool]):
     signature: bytes
     outbox: OutboxRow
     encapsulation: EncapsulationRow
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +229,7 @@ class WaitingEnvelope:
     digest: bytes
     header: bytes
     content_sealed: bytes
+    key_id: bytes
     wrapped_message_key: bytes
     record_sealed: bytes
     record_path: MerklePath
@@ -233,6 +256,8 @@ class StoredReceipt:
 
     receipt: Receipt
     proof: ReceiptProof
+    salts: bytes
+    """For the step in the exchange log that a new rung is: only the store knows whose message it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +296,14 @@ class ExpiringEnvelopes(Query[tuple[ExpiringEnvelope, ...]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopesFor(Query[tuple[ExpiringEnvelope, ...]]):
+    """Waiting rows for one partner, whenever they expire, erased ones too."""
+
+    partner: PartnerId
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuryEnvelopes(Operation[int]):
     """Move rows that still wait to dead letter with our own signed negative (Outcome.EXPIRED). Returns how many."""
 
@@ -286,11 +319,46 @@ class ThreadHeads(Query[dict[tuple[ThreadId, PartnerId], bytes]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedMessage:
+    """A message, as far as others that name it must agree with it."""
+
+    sender: PartnerId
+    message_id: MessageId
+    thread_id: ThreadId
+    kind: Kind
+    mode: Mode
+    authority: str
+    content_commitment: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadsKnown:
+    """What is stored of threads and of messages, sent and received, held ones too."""
+
+    ours: dict[ThreadId, Mode]
+    """Threads in which we sent."""
+    theirs: dict[ThreadId, Mode]
+    """Threads in which something was received: the mode of the sender's own first message, or else of another."""
+    messages: tuple[NamedMessage, ...]
+    """All of the ids asked for; several senders may have used the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownThreads(Query[ThreadsKnown]):
+    """What is known of threads that a sender continues and of messages that it names."""
+
+    partner: PartnerId
+    threads: tuple[ThreadId, ...]
+    message_ids: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSecrets:
     """What is needed to seal a sent message again."""
 
     header: bytes
     content_sealed: bytes
+    key_id: bytes
     wrapped_message_key: bytes
     thread_id: ThreadId
     previous_digest: bytes
@@ -302,6 +370,23 @@ class SentSecrets(Query[MessageSecrets | None]):
 
     envelope_id: EnvelopeId
     partner: PartnerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """A waiting envelope that names another one as its predecessor."""
+
+    envelope_id: EnvelopeId
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingFollower(Query[Follower | None]):
+    """What waits for a partner and names this envelope as the one before it in its thread."""
+
+    partner: PartnerId
+    thread_id: ThreadId
+    previous_digest: bytes
 
 
 # --- links ---------------------------------------------------------------------------------------------------
@@ -396,11 +481,14 @@ class ReceivedMessage:
     signature: bytes
     encapsulation_digest: bytes
     previous_digest: bytes
-    wrapped_message_key: bytes
+    key_id: bytes
+    wrapped_message_key: bytes | None
+    """As in SealedMessage."""
     proof: ReceiptProof
     """Our own RECEIVED receipt."""
     hold_until_ms: int
     """How long to wait for a missing predecessor before showing the message with a gap."""
+    log: LogEntry
 
 
 class ReceptionStatus(IntEnum):
@@ -426,6 +514,8 @@ class CommitReceived(Operation[tuple[ReceptionStatus, ...]]):
     messages: tuple[ReceivedMessage, ...]
     encapsulations: tuple[EncapsulationRow, ...]
     now_ms: int
+    others: tuple[LogEntry, ...] = ()
+    """Steps for what else was in the frame: envelopes that were refused, pings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -449,6 +539,7 @@ class AcknowledgeReceived(Operation[int | None]):
     message_id: MessageId
     proof: ReceiptProof
     now_ms: int
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -558,6 +649,7 @@ class StoredMessage:
     digest: bytes
     content_sealed: bytes | None
     """None once erased."""
+    key_id: bytes
     wrapped_message_key: bytes | None
     deliveries: tuple[Delivery, ...]
 
@@ -613,6 +705,7 @@ class EraseMessage(Operation[bool]):
 
     sender: PartnerId
     message_id: MessageId
+    log: LogEntry
 
 
 # --- partners ------------------------------------------------------------------------------------------------
@@ -642,6 +735,7 @@ class PutCard(Operation[bool]):
     sequence: int
     expected_sequence: int
     now_ms: int
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -650,6 +744,19 @@ class FreezePartner(Operation[bool]):
 
     partner: PartnerId
     frozen: bool
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovePartner(Operation[int | None]):
+    """Forget a partner. Returns how many rows wait for it and are in the way: 0 when it is removed. None: unknown.
+
+    Its cards, and all that was sent and received, stay as evidence; receipts that wait for it will not be sent. A card
+    stored for it later is a new partner's first one.
+    """
+
+    partner: PartnerId
+    log: LogEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -663,6 +770,206 @@ class NoteSuccess(Operation[None]):
 @dataclass(frozen=True, slots=True)
 class Partners(Query[tuple[PartnerRow, ...]]):
     """All partners, in order of id. Our own card is the row of our own id."""
+
+
+# --- exchange log ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AppendLog(Operation[None]):
+    """Enqueue steps that belong to no other operation."""
+
+    entries: tuple[LogEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLog(Operation[str]):
+    """Name the log when it has no name yet; return its name, which never changes."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrateLog(Operation[int]):
+    """Hash enqueued entries into the tree, in the order of their positions. Returns how many; one at a time."""
+
+    max_entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A signed statement of a log's size and root."""
+
+    size: int
+    root: bytes
+    time_ms: int
+    note: bytes
+    """The signed note, as it is shown to anyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCheckpoint(Operation[bool]):
+    """Keep a checkpoint of ours before anyone sees it, and mark it in the key store.
+
+    False when the tree is not the one it states any more, or a newer one is there.
+    """
+
+    checkpoint: Checkpoint
+
+
+class Seen(IntEnum):
+    """What a partner's checkpoint is to those seen before."""
+
+    NEWER = 1
+    KNOWN = 2
+    OLDER = 3
+    FORK = 4
+    """Another tree of the same size under the same name: evidence against the partner, kept for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepPartnerCheckpoint(Operation[Seen]):
+    """Remember the newest checkpoint seen of a partner's log, and any that contradicts one kept."""
+
+    partner: PartnerId
+    origin: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """Where our log stands."""
+
+    origin: str
+    size: int
+    """Entries in the tree."""
+    root: bytes
+    waiting: int
+    """Entries enqueued and not yet in the tree."""
+    checkpoint: Checkpoint | None
+    """The newest one."""
+    mark: tuple[int, bytes] | None
+    """Size and root that were signed last, as the key store remembers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLogHead(Query[LogHead]):
+    """Where our log stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveInclusion(Query[tuple[bytes, ...]]):
+    """The inclusion proof of an index (from 0) in a tree of a size that is not larger than ours."""
+
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveConsistency(Query[tuple[bytes, ...]]):
+    """The consistency proof between two sizes of our tree."""
+
+    old_size: int
+    new_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RootAt(Query[bytes]):
+    """The root that our tree had at a size."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTile(Query[bytes | None]):
+    """The hashes of a tile, as many as there are; None when there is none."""
+
+    level: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """An entry of the tree as it is stored."""
+
+    index: int
+    leaf: bytes
+    event: LogEvent | None
+    """None once erased."""
+    salts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog(Query[tuple[LogRecord, ...]]):
+    """Entries of the tree from an index on, in order."""
+
+    first: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter:
+    """What is searched for; empty means any."""
+
+    types: tuple[int, ...] = ()
+    partner: str = ""
+    actor: str = ""
+    subject: bytes = b""
+    thread: bytes = b""
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogMatches:
+    """A page of what was found, newest first, and what there is in all."""
+
+    records: tuple[LogRecord, ...]
+    total: int
+    """Matching entries in the whole range, not only on this page."""
+    searched: int
+    """Entries in the range that could be searched: erased ones cannot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchLog(Query[LogMatches]):
+    """Entries that match, with an index below before, newest first."""
+
+    filter: LogFilter
+    before: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints(Query[tuple[Checkpoint, ...]]):
+    """Our checkpoints of a size above after, the smallest first."""
+
+    after: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCheckpoint:
+    """A checkpoint of a partner's log that we keep."""
+
+    partner: PartnerId
+    origin: str
+    checkpoint: Checkpoint
+    forked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerCheckpoints(Query[tuple[SeenCheckpoint, ...]]):
+    """What we keep of partners' logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class EraseDisclosure(Operation[bool]):
+    """Erase what an entry discloses; leaf, tree and proofs stay. False when there is nothing to erase."""
+
+    index: int
+    log: LogEntry
+    """The erasure itself is a step."""
 
 
 # --- encoding, carriers --------------------------------------------------------------------------------------
@@ -768,6 +1075,15 @@ class ProbeAnswer:
     """Its clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownProof:
+    """What a partner shows of a step in its log, not verified."""
+
+    leaf: bytes
+    proof: bytes
+    disclosure: str
+
+
 class Carrier(Protocol):
     """Moves envelopes and receipts to one partner."""
 
@@ -793,6 +1109,140 @@ class Carrier(Protocol):
         Raises:
             PartnerUnreachable: No answer, or not the partner.
         """
+        ...
+
+    async def exchange_checkpoints(
+        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
+    ) -> tuple[bytes, bytes]:
+        """Show our newest checkpoint and the newest seen of the partner's log; return the same from it.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+        ...
+
+    async def prove_receipt(
+        self, identity: LinkIdentity, card: Card, log_leaf: bytes, message_id: MessageId
+    ) -> ShownProof:
+        """Ask for the proof that the step a receipt names is in the partner's log; nothing of it is verified.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner, or it has no such step.
+        """
+        ...
+
+
+# --- connectors ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedIn:
+    """What a connector hands in: a draft before it is encoded."""
+
+    body: Body
+    """Without a legal basis, the one of the agreement is put in."""
+    recipients: tuple[PartnerId, ...] | None
+    """None: every known partner that an agreement in force lets the authority send it to."""
+    mode: Mode
+    urgency: Urgency
+    expire_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskMessage:
+    """A stored alert, as a connector sees it."""
+
+    row: MessageRow
+    body: Body | None
+    """None once erased."""
+
+
+class Desk(Protocol):
+    """All that a connector sees of the gateway."""
+
+    @property
+    def own(self) -> PartnerId:
+        """This state."""
+        ...
+
+    def now_ms(self) -> int:
+        """Read the gateway's clock."""
+        ...
+
+    async def submit(self, handed: HandedIn, source: str, content: bytes) -> SubmissionResult:
+        """Accept a draft; returns once it is durable.
+
+        The request_id follows from the connector, the source and the content: handing the same content in again,
+        whatever happened in between, is a repeat and gets the first answer.
+
+        Raises:
+            GatewayError: Refused (Rejected), or not now (Busy).
+        """
+        ...
+
+    def events(self) -> AsyncIterator[tuple[EventRow, ...]]:
+        """Yield events after the connector's own durable cursor, first those stored, then live.
+
+        The cursor moves when the next batch is asked for, so a batch that was not finished comes again after a
+        crash: what is done with an event must bear being done twice.
+        """
+        ...
+
+    async def page(self, token: str, size: int) -> tuple[tuple[MessageRow, ...], str]:
+        """Return a page of messages, sent and received, newest first, and the token of the next page.
+
+        Raises:
+            PageTokenInvalid: Not a token of this call.
+        """
+        ...
+
+    async def message(self, sender: PartnerId, message_id: MessageId) -> DeskMessage:
+        """Return one message.
+
+        Raises:
+            NotFound: No such message, or not for this connector.
+        """
+        ...
+
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId) -> None:
+        """State to the sender that a system of ours has taken the message over.
+
+        Raises:
+            NotFound: No such received message.
+            StateConflict: We sent it ourselves.
+        """
+        ...
+
+    def note(self, what: str, problem: str) -> None:
+        """Say in the status how a source or sink does; an empty problem clears it."""
+        ...
+
+
+class Connector(Protocol):
+    """Moves opened messages between the gateway and one national system."""
+
+    async def run(self) -> None:
+        """Work until cancelled. Raising or returning is a failure: it is started again after a pause."""
+        ...
+
+
+class ConnectorKind(Protocol):
+    """What an entry point in the group concord.connectors names: a class without arguments, made once."""
+
+    def options(self, data: Mapping[str, object], folder: str, authorities: frozenset[AuthorityId]) -> object:
+        """Check the options of one [[connector]] table.
+
+        Args:
+            folder: The gateway's home, from which relative paths count.
+            authorities: For whom the connector may speak.
+
+        Raises:
+            pydantic.ValidationError: They cannot be used. The gateway adds file and line.
+        """
+        ...
+
+    def open(self, options: object, desk: Desk) -> Connector:
+        """Make a connector. Nothing runs yet."""
         ...
 
 

@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from gateway.errors import FieldInvalid, MessageMalformed, PartnerUnreachable
-from gateway.ids import PartnerId
+from gateway.ids import MessageId, PartnerId
 from gateway.model.partner import Card, SignedCard, gateway_name
-from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame, ProbeAnswer
+from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame, ProbeAnswer, ShownProof
 from gateway.rpc.convert.envelope import answer_from_proto, frame_to_proto
 from gateway.rpc.convert.field import check_rules
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
@@ -122,6 +122,38 @@ class GrpcCarrier:
             return signed_card_from_proto(response.card)
 
         return await self._try_endpoints(identity, card, fetch, keep=False)
+
+    async def exchange_checkpoints(
+        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
+    ) -> tuple[bytes, bytes]:
+        """Show checkpoints and return those of the partner, not verified.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner.
+        """
+
+        async def exchange(_: str, __: grpc.aio.Channel, stub: Any) -> tuple[bytes, bytes]:
+            request = pb.ExchangeCheckpointsRequest(checkpoint=own, seen=seen)
+            response = await stub.ExchangeCheckpoints(request, timeout=CALL_TIMEOUT_S)
+            return response.checkpoint, response.seen
+
+        return await self._try_endpoints(identity, card, exchange, keep=False)
+
+    async def prove_receipt(
+        self, identity: LinkIdentity, card: Card, log_leaf: bytes, message_id: MessageId
+    ) -> ShownProof:
+        """Ask for the proof of a step that a receipt names, not verified.
+
+        Raises:
+            PartnerUnreachable: No answer, or not the partner, or it has no such step.
+        """
+
+        async def ask(_: str, __: grpc.aio.Channel, stub: Any) -> ShownProof:
+            request = pb.ProveReceiptRequest(log_leaf=log_leaf, message_id=message_id.raw)
+            response = await stub.ProveReceipt(request, timeout=CALL_TIMEOUT_S)
+            return ShownProof(response.leaf, response.proof, response.disclosure)
+
+        return await self._try_endpoints(identity, card, ask, keep=False)
 
     async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
         """Ask the partner what it sees of us.

@@ -4,14 +4,16 @@ The socket stands in a directory that only the gateway's own user may enter: pos
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import grpc
 from concord.v1 import admin_service_pb2 as pb
+from concord.v1 import audit_service_pb2 as audit
 from concord.v1.admin_service_pb2_grpc import AdminServiceStub
+from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
@@ -25,6 +27,8 @@ TIMEOUT_S: Final = 10.0
 SUBMIT_TIMEOUT_S: Final = 30.0
 TEST_TIMEOUT_S: Final = 60.0
 """`partner test` waits for a sealed ping to come back."""
+REMOVE_TIMEOUT_S: Final = 120.0
+"""`partner remove --discard-waiting` signs a negative for each message that waits."""
 MAX_ANSWER_BYTES: Final = 256 << 20
 """An inbox page carries whole bodies, up to 2 MiB each."""
 
@@ -44,6 +48,7 @@ class AdminClient:
         options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES), ("grpc.enable_http_proxy", 0)]
         self._channel = grpc.insecure_channel(f"unix:{self._path}", options=options)
         self._stub = AdminServiceStub(self._channel)
+        self._audit = AuditServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +91,12 @@ class AdminClient:
             request = pb.SetPartnerFrozenRequest(partner=partner, frozen=frozen)
             return self._stub.SetPartnerFrozen(request, timeout=TIMEOUT_S)
 
+    def remove(self, partner: str, discard_waiting: bool) -> pb.RemovePartnerResponse:
+        """Forget a partner."""
+        with self._errors(f"remove '{partner}'"):
+            request = pb.RemovePartnerRequest(partner=partner, discard_waiting=discard_waiting)
+            return self._stub.RemovePartner(request, timeout=REMOVE_TIMEOUT_S)
+
     def rotate(self, purpose: str, revoke: bool) -> pb.RotateKeysResponse:
         """Make new keys of one purpose and a new card."""
         with self._errors(f"rotate the {purpose} key"):
@@ -111,6 +122,63 @@ class AdminClient:
         """Prove the link to a partner step by step."""
         with self._errors(f"test the link to '{partner}'"):
             return self._stub.TestPartner(pb.TestPartnerRequest(partner=partner), timeout=TEST_TIMEOUT_S)
+
+    def log_head(self) -> audit.GetHeadResponse:
+        """Return where the exchange log stands."""
+        with self._errors("ask where the log stands"):
+            return self._audit.GetHead(audit.GetHeadRequest(), timeout=TIMEOUT_S)
+
+    def log_search(self, request: audit.SearchEntriesRequest) -> audit.SearchEntriesResponse:
+        """Return a page of entries that match."""
+        with self._errors("search the log"):
+            return self._audit.SearchEntries(request, timeout=TIMEOUT_S)
+
+    def log_entries(self, first: int, count: int, *, disclose: bool) -> Sequence[audit.LogEntryView]:
+        """Return entries in order."""
+        with self._errors("read the log"):
+            request = audit.ListEntriesRequest(first=first, count=count, disclose=disclose)
+            return self._audit.ListEntries(request, timeout=TIMEOUT_S).entries
+
+    def log_tile(self, level: int, number: int, width: int) -> bytes:
+        """Return the hashes of a tile."""
+        with self._errors("read the log"):
+            request = audit.GetTileRequest(level=level, number=number, width=width)
+            return self._audit.GetTile(request, timeout=TIMEOUT_S).hashes
+
+    def log_prove(self, request: audit.ProveEntryRequest) -> audit.ProveEntryResponse:
+        """Return an entry with its proof."""
+        with self._errors("prove the entry"):
+            return self._audit.ProveEntry(request, timeout=TIMEOUT_S)
+
+    def log_check(self) -> Iterator[audit.CheckLogResponse]:
+        """Yield how far a check of the whole log is."""
+        with self._errors("check the log"):
+            yield from self._audit.CheckLog(audit.CheckLogRequest())
+
+    def rejected(self) -> pb.ListRejectedCallersResponse:
+        """Return callers that were turned away."""
+        with self._errors("list the callers that were turned away"):
+            return self._stub.ListRejectedCallers(pb.ListRejectedCallersRequest(), timeout=TIMEOUT_S)
+
+    def systems(self) -> pb.ListSystemsResponse:
+        """Return systems and auditors."""
+        with self._errors("list systems and auditors"):
+            return self._stub.ListSystems(pb.ListSystemsRequest(), timeout=TIMEOUT_S)
+
+    def add_system(self, request: pb.AddSystemRequest) -> pb.AddSystemResponse:
+        """Register a system or auditor."""
+        with self._errors(f"add the {request.role}"):
+            return self._stub.AddSystem(request, timeout=TIMEOUT_S)
+
+    def renew_system(self, request: pb.RenewSystemRequest) -> pb.RenewSystemResponse:
+        """Fetch another certificate."""
+        with self._errors(f"renew the certificate of the {request.role}"):
+            return self._stub.RenewSystem(request, timeout=TIMEOUT_S)
+
+    def remove_system(self, role: str, name: str) -> pb.RemoveSystemResponse:
+        """Take a registration back."""
+        with self._errors(f"remove the {role}"):
+            return self._stub.RemoveSystem(pb.RemoveSystemRequest(role=role, name=name), timeout=TIMEOUT_S)
 
     def _unreachable(self, why: str) -> Failure:
         return Failure(

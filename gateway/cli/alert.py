@@ -12,7 +12,7 @@ from gateway.cli.failure import ExitCode, Failure
 from gateway.cli.output import visible
 
 if TYPE_CHECKING:
-    from gateway.cli.connectors import AlertConnector
+    from gateway.cli.connectors import AlertConnector, Check
 
 REFUSED: Final = "refused"
 DEFECT: Final = "internal"
@@ -45,11 +45,11 @@ def register(application: typer.Typer) -> None:
         paths = list(expand(files))
         with call.output.progress("checking", len(paths)) as tick:
             for done, path in enumerate(paths, 1):
-                data = verdict_on(reader, path)
-                counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
-                call.output.record(data)
-                for line in describe(data) if not call.output.as_json else ():
-                    call.output.text(line)
+                for data in verdicts_on(reader, path):
+                    counts[data["verdict"]] = counts.get(data["verdict"], 0) + 1
+                    call.output.record(data)
+                    for line in describe(data) if not call.output.as_json else ():
+                        call.output.text(line)
                 tick(done, path.name)
         call.output.text()
         call.output.text(
@@ -74,21 +74,26 @@ def expand(paths: Sequence[Path]) -> Iterator[Path]:
                     yield file
 
 
-def verdict_on(reader: "AlertConnector", path: Path) -> dict[str, Any]:
-    """Return the verdict on one file; whatever happens, there is one."""
+def verdicts_on(reader: "AlertConnector", path: Path) -> list[dict[str, Any]]:
+    """Return the verdict on every alert in a file; whatever happens, there is one."""
     from gateway.cli.connectors import read_input
 
     empty: dict[str, Any] = {"findings": [], "identifier": "", "sender": "", "sent": "", "status": "", "version": ""}
     try:
-        result = reader.check(read_input(path))
+        results = reader.check_all(read_input(path))
     except Failure as failure:
-        return {"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}
+        return [{"file": str(path), "verdict": REFUSED, "reason": UNREADABLE, "detail": failure.why, **empty}]
     except Exception as error:  # noqa: BLE001
         # A connector is somebody's code that reads somebody else's bytes: one bad file must not hide the others.
         detail = f"the connector failed: {type(error).__name__}"
-        return {"file": str(path), "verdict": REFUSED, "reason": DEFECT, "detail": detail, **empty}
+        return [{"file": str(path), "verdict": REFUSED, "reason": DEFECT, "detail": detail, **empty}]
+    return [as_data(f"{path}{place}", result) for place, result in results]
+
+
+def as_data(name: str, result: "Check") -> dict[str, Any]:
+    """Return a verdict as plain data."""
     return {
-        "file": str(path),
+        "file": name,
         "verdict": result.verdict,
         "reason": result.reason,
         "detail": result.detail,

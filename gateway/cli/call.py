@@ -77,6 +77,22 @@ def confirm(question: str) -> None:
         raise usage("nothing was done", reason="DECLINED")
 
 
+def confirm_by_typing(expected: str, given: str, warning: str) -> None:
+    """Let a person type a name before what hits the wrong one if it is mistyped; given is the answer when not empty.
+
+    Raises:
+        Failure: Nobody is there, or what was typed or given is something else.
+    """
+    if not given:
+        if not is_interactive():
+            raise usage(
+                "this cannot be taken back and nobody can be asked", advice=f"add --yes {expected} if it is meant"
+            )
+        given = typer.prompt(f"{warning} Type {expected} to go on", default="", show_default=False, err=True).strip()
+    if given != expected:
+        raise usage("nothing was done", why=f"'{given}' is not '{expected}'", reason="DECLINED")
+
+
 Command = Callable[..., ExitCode | None]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.model.header import Mode, Urgency
 
 GROUP: Final = "concord.connectors"
-READ_BYTES: Final = 4 << 20
+READ_BYTES: Final = 20 << 20
 """More than any connector takes: what is longer is refused by the connector, which says its own limit."""
 
 
@@ -60,6 +60,7 @@ class AlertConnector(Protocol):
 
     def read(self, data: bytes) -> Reading: ...
     def check(self, data: bytes) -> Check: ...
+    def check_all(self, data: bytes) -> "Sequence[tuple[str, Check]]": ...
 
 
 def load_connector(name: str) -> AlertConnector:

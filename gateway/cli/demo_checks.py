@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from concord.v1.exchange_service_pb2 import DeliveryState, MessageView
 
+    from gateway.cli.admin import AdminClient
     from gateway.crypto.cards import VerifiedCard
     from gateway.model.envelope import Receipt
 
@@ -28,6 +29,34 @@ def verified_receipt(delivery: "DeliveryState", card: "VerifiedCard", now_ms: in
     proof = receipt_proof_from_proto(delivery.proof)
     key = verify_key_at(card.card, proof.signing_key_id, KeyPurpose.RECEIPT, now_ms, GRACE_MS)
     return verify_proof(proof, key, WireCodec())
+
+
+def log_is_sound(admin: "AdminClient", card: "VerifiedCard", message_id: bytes) -> bool:
+    """Whether a gateway's log holds the message, proved under the log keys of its card, and stands a full check.
+
+    Raises:
+        Failure: The gateway does not answer.
+    """
+    from concord.v1 import audit_service_pb2 as pb
+
+    from gateway.errors import GatewayError
+    from gateway.exchange.keep_log import log_keys
+    from gateway.translog.disclosure import parse_json, verify_disclosure
+    from gateway.translog.proof import parse_proof, verify_proof
+
+    proved = admin.log_prove(pb.ProveEntryRequest(message_id=message_id))
+    origin = admin.log_head().origin
+    keys = log_keys(origin, card.card.keys)
+    try:
+        verify_proof(parse_proof(proved.proof), proved.entry.leaf, origin=origin, log_keys=keys)
+        verify_disclosure(proved.entry.leaf, parse_json(proved.entry.disclosure.encode()))
+    except GatewayError:
+        return False
+    reports = list(admin.log_check())
+    if not reports:
+        return False
+    last = reports[-1]
+    return last.done and last.sound and last.checked == last.size > proved.entry.index
 
 
 def run_checks(
@@ -74,5 +103,6 @@ CHECK_WORDS: Final = {
     "originals_identical": "the CAP file arrived byte for byte",
     "all_languages_arrived": f"every recipient has all languages ({' '.join(LANGUAGES)})",
     "marked_exercise": "every copy is marked EXERCISE",
+    "logs_sound": "every log proves its entry about the alert under its card's log keys, and is sound from end to end",
     "acknowledged": "the recipients' systems have taken it over, signed",
 }

@@ -232,7 +232,7 @@ class Scenario:
 
     def verify(self, original: bytes, sent: "MessageView", seen: "dict[str, MessageView]") -> None:
         """Check everything from the evidence."""
-        from gateway.cli.demo_checks import CHECK_WORDS, run_checks
+        from gateway.cli.demo_checks import CHECK_WORDS, log_is_sound, run_checks
         from gateway.clock import SystemClock
 
         held = run_checks(
@@ -243,7 +243,8 @@ class Scenario:
             cards=self.cards,
             now_ms=SystemClock().now_ms(),
         )
-        self.checks = {**held, **self.checks}
+        sound = [log_is_sound(nation.admin, self.cards[nation.code], sent.message_id) for nation in self.nations]
+        self.checks = {**held, **self.checks, "logs_sound": all(sound)}
         self.say()
         self.say("Verified from the evidence itself:")
         for name, holds in self.checks.items():
@@ -284,6 +285,8 @@ class Scenario:
             f"concord partner test {th.code} --home {cn.home}",
             f"concord partner freeze {cn.code} --home {la.home}",
             f"concord outbox --home {cn.home}",
+            f"concord log search --message {self.message_id} --home {la.home}",
+            f"concord log check --home {th.home}",
             f"concord alert check {example.parent}",
         ):
             self.say(f"  {line}", event="try", command=line)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli import recover
+from gateway.cli import recover, rejected, remove
 from gateway.cli.call import Call, command, confirm
 from gateway.cli.card_file import MAX_FILE_BYTES, parse_card_file, show_card
 from gateway.cli.failure import ExitCode, Failure, failure_of, usage
@@ -114,6 +114,7 @@ def register(application: typer.Typer) -> None:
         show_card(call, answer.card, answer.fingerprint)
 
     recover.register(group)
+    rejected.register(group)
 
     @command(group, "freeze")
     def freeze(
@@ -130,6 +131,8 @@ def register(application: typer.Typer) -> None:
         if not thaw:
             call.output.text("What waits for it is kept; new messages to it are refused.")
             call.output.text(f"Resume with: concord partner freeze {partner} --thaw --home {call.home}")
+
+    remove.register(group)
 
     @command(group, "test")
     def test(call: Call, partner: PartnerArgument) -> ExitCode | None:

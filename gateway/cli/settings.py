@@ -16,9 +16,11 @@ def register(application: typer.Typer) -> None:
         """Check concord.toml, CONCORD_* variables, partner profiles and file modes. Needs no passphrase."""
         from gateway.config import load_config, unknown_variables
         from gateway.installation import warnings_about
+        from gateway.installation.connectors import plan_connectors
         from gateway.profiles import load_profiles
 
         config = load_config(call.home)
+        connectors = [f"{plan.name} ({plan.kind_name})" for plan in plan_connectors(call.home, config)]
         profiles = load_profiles(config.partners_dir)
         warnings = list(warnings_about(call.home, config))
         warnings += [f"environment variable {name} is not a setting and is ignored" for name in unknown_variables()]
@@ -34,6 +36,7 @@ def register(application: typer.Typer) -> None:
                 "mode": config.mode.name.lower(),
                 "profiles": sorted(str(partner) for partner in profiles),
                 "agreements": agreements,
+                "connectors": connectors,
                 "warnings": warnings,
             }
         )
@@ -43,6 +46,7 @@ def register(application: typer.Typer) -> None:
                 ("partner", f"{config.partner}   mode {config.mode.name}"),
                 ("profiles", " ".join(sorted(str(partner) for partner in profiles))),
                 ("agreements", ", ".join(agreements) or "none"),
+                *((("connectors", ", ".join(connectors)),) if connectors else ()),
                 *(("warning", warning) for warning in warnings),
             ]
         )

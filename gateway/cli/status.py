@@ -3,6 +3,7 @@
 import typer
 
 from gateway.cli.call import Call, command
+from gateway.cli.output import visible
 from gateway.cli.views import instant, moment
 
 
@@ -27,6 +28,16 @@ def register(application: typer.Typer) -> None:
                 "messages_sent": answer.messages_sent,
                 "messages_received": answer.messages_received,
                 "waiting": answer.waiting,
+                "connectors": [
+                    {
+                        "name": item.name,
+                        "kind": item.kind,
+                        "state": item.state,
+                        "failures": item.failures,
+                        "problems": list(item.problems),
+                    }
+                    for item in answer.connectors
+                ],
                 "telemetry": list(answer.telemetry),
                 "warnings": list(answer.warnings),
             }
@@ -43,9 +54,15 @@ def register(application: typer.Typer) -> None:
                 ("sent", str(answer.messages_sent)),
                 ("received", str(answer.messages_received)),
                 ("waiting", str(answer.waiting)),
+                *(("connector", visible(f"{item.name}   {item.kind} {item.state}")) for item in answer.connectors),
+                *(
+                    ("problem", visible(f"{item.name}: {problem}"))
+                    for item in answer.connectors
+                    for problem in item.problems
+                ),
                 *(("telemetry", item) for item in answer.telemetry),
                 *(("warning", warning) for warning in answer.warnings),
             ]
         )
-        if not answer.warnings:
+        if not answer.warnings and not any(item.problems for item in answer.connectors):
             call.output.text("all well")

@@ -21,6 +21,7 @@ from typing import Final
 from gateway.crypto import framing
 from gateway.crypto.codec import CardCodec
 from gateway.crypto.keys import SEAL_KEY_BYTES, VERIFY_KEY_BYTES, SealKey, SignKey, VerifyKey, key_id
+from gateway.crypto.mldsa import MLDSAVerifyKey
 from gateway.errors import CardRejected, EnvelopeRejected, FieldInvalid, Rejected
 from gateway.model.partner import Card, CardKey, CardSignature, KeyPurpose, SignedCard
 
@@ -176,7 +177,9 @@ def _check_keys(card: Card) -> bytes:
         if key.start_ms >= key.end_ms:
             raise CardRejected("a key of the card ends before it starts")
         try:
-            if key.purpose is KeyPurpose.SEAL:
+            if key.purpose is KeyPurpose.LOG_COSIGN:
+                MLDSAVerifyKey(key.public_key)
+            elif key.purpose is KeyPurpose.SEAL:
                 SealKey(key.public_key)
             else:
                 VerifyKey(key.public_key)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from gateway.clock import to_datetime, to_ms
+from gateway.clock import to_datetime
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid
 from gateway.ids import PartnerId
 from gateway.model.partner import gateway_name
@@ -29,8 +29,13 @@ _BACKDATED: Final = timedelta(minutes=5)
 """DESIGN 5: clocks may differ by 5 minutes."""
 _MAX_CERTIFICATE_BYTES: Final = 16_384
 _MAX_INTERMEDIATES: Final = 4
-_SPIFFE: Final = re.compile(r"spiffe://([a-z]{2})/(gateway|system/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))\Z")
+ROLES: Final = ("system", "auditor")
+"""What a certificate of our own authority may be for, beside the gateway itself."""
+_SPIFFE: Final = re.compile(
+    r"spiffe://([a-z]{2})/(?:gateway|(system|auditor)/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))\Z", re.ASCII
+)
 _SYSTEM_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_REQUEST_CURVES: Final = frozenset({"secp256r1", "secp384r1"})
 _PEM_HEAD: Final = b"-----BEGIN"
 
 Authority = tuple[bytes, bytes]
@@ -72,16 +77,69 @@ def issue_system(authority: Authority, partner: PartnerId, system_name: str, now
     return _issue(authority, f"spiffe://{partner}/system/{system_name}", now_ms, ("localhost", "127.0.0.1"))
 
 
+def new_request() -> tuple[bytes, bytes]:
+    """Return a new key (PEM) and a request for its certificate (PEM), which proves that the key is at hand.
+
+    The request names nobody: what the certificate says, its authority decides.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return _key_pem(key), request.public_bytes(serialization.Encoding.PEM)
+
+
+def issue_requested(
+    authority: Authority, partner: PartnerId, *, role: str, name: str, request: bytes, now_ms: int
+) -> bytes:
+    """Return the certificate (PEM) of a system or auditor for the key of a request; nothing else of it is used.
+
+    Raises:
+        FieldInvalid: Role or name are not allowed, or the request does not hold or has no key that TLS takes.
+    """
+    if role not in ROLES:
+        raise FieldInvalid("role", f"must be one of {', '.join(ROLES)}")
+    if not _SYSTEM_NAME.match(name):
+        raise FieldInvalid("name", "must be lower-case letters, digits and inner hyphens, as in 'early-warning'")
+    if len(request) > _MAX_CERTIFICATE_BYTES:
+        raise FieldInvalid("request", "is too large")
+    try:
+        found = x509.load_pem_x509_csr(request)
+        key = found.public_key()
+        holds = found.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise FieldInvalid("request", "is not a certificate request") from None
+    if not holds or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _REQUEST_CURVES:
+        raise FieldInvalid("request", "must be signed by its own key on curve P-256 or P-384")
+    identity = f"spiffe://{partner}/{role}/{name}"
+    return _certify(authority, identity, now_ms, ("localhost", "127.0.0.1"), key)
+
+
+def validity_ms(certificate: bytes) -> tuple[int, int]:
+    """Return from when to when a certificate (PEM or DER) is valid.
+
+    Raises:
+        CallerUnknown: It cannot be read.
+    """
+    found = _load(certificate)
+    start, end = found.not_valid_before_utc, found.not_valid_after_utc
+    return int(start.timestamp() * 1000), int(end.timestamp() * 1000)
+
+
 def _issue(authority: Authority, identity: str, now_ms: int, names: Sequence[str]) -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return _key_pem(key), _certify(authority, identity, now_ms, names, key.public_key())
+
+
+def _certify(
+    authority: Authority, identity: str, now_ms: int, names: Sequence[str], public: ec.EllipticCurvePublicKey
+) -> bytes:
     authority_key = serialization.load_pem_private_key(authority[0], None)
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
         raise ConfigInvalid("the authority's key is not an elliptic-curve key")
     issuer = x509.load_pem_x509_certificate(authority[1])
-    key = ec.generate_private_key(ec.SECP256R1())
     alternative: list[x509.GeneralName] = [_alternative_name(name) for name in names]
     alternative.append(x509.UniformResourceIdentifier(identity))
     builder = (
-        _builder(_name(identity.removeprefix("spiffe://")), issuer.subject, key.public_key(), now_ms, LEAF_DAYS)
+        _builder(_name(identity.removeprefix("spiffe://")), issuer.subject, public, now_ms, LEAF_DAYS)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
@@ -91,7 +149,7 @@ def _issue(authority: Authority, identity: str, now_ms: int, names: Sequence[str
         )
         .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
     )
-    return _key_pem(key), _pem(builder.sign(authority_key, hashes.SHA256()))
+    return _pem(builder.sign(authority_key, hashes.SHA256()))
 
 
 def _builder(
@@ -233,7 +291,7 @@ def verify_gateway_chain(leaf: bytes, intermediates: Sequence[bytes], roots: Seq
         CallerUnknown: It does not lead to one of the roots, is not valid now, or is not a gateway's.
     """
     identity = _verify(leaf, intermediates, roots, now_ms)
-    if identity[2]:
+    if identity[1]:
         raise CallerUnknown("the certificate is not a gateway's")
     return PartnerId(identity[0])
 
@@ -246,10 +304,24 @@ def verify_system_chain(
     Raises:
         CallerUnknown: It does not lead to one of the roots, is not valid now, or is not a system's.
     """
-    partner, _, name = _verify(leaf, intermediates, roots, now_ms)
-    if not name:
+    partner, role, name = _verify(leaf, intermediates, roots, now_ms)
+    if role != "system":
         raise CallerUnknown("the certificate is not a national system's")
     return PartnerId(partner), name
+
+
+def verify_own_chain(
+    leaf: bytes, intermediates: Sequence[bytes], roots: Sequence[bytes], now_ms: int
+) -> tuple[PartnerId, str, str]:
+    """Return the state, the role (system or auditor) and the name for which an authority made this chain.
+
+    Raises:
+        CallerUnknown: It does not lead to one of the roots, is not valid now, or is of neither role.
+    """
+    partner, role, name = _verify(leaf, intermediates, roots, now_ms)
+    if not role:
+        raise CallerUnknown("the certificate is neither a national system's nor an auditor's")
+    return PartnerId(partner), role, name
 
 
 def _verify(leaf: bytes, intermediates: Sequence[bytes], roots: Sequence[bytes], now_ms: int) -> tuple[str, str, str]:
@@ -270,13 +342,4 @@ def _verify(leaf: bytes, intermediates: Sequence[bytes], roots: Sequence[bytes],
         verifier.verify(certificate, between)
     except (verification.VerificationError, ValueError):
         raise CallerUnknown("the certificate does not lead to a root of this partner") from None
-    return identity[1], identity[2], identity[3] or ""
-
-
-def end_of(data: bytes) -> int:
-    """Return the instant, in ms, after which a certificate (PEM or DER, the first of a chain) counts no more.
-
-    Raises:
-        CallerUnknown: It cannot be read.
-    """
-    return to_ms(_load(data).not_valid_after_utc)
+    return identity[1], identity[2] or "", identity[3] or ""

@@ -1,10 +1,11 @@
 """Keys as a keyring holds them, with the time they count, and their form in its JSON."""
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn, Self
 
 from gateway.crypto.keys import OpenKey, SealKey, SignKey, key_id
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import ConfigInvalid
 from gateway.model.header import MAX_AHEAD_MS
 from gateway.model.partner import CardKey, CardSignature, KeyPurpose, SignedCard
@@ -86,6 +87,50 @@ class HeldSignKey:
         """
         return cls(
             key=SignKey(from_text(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCosignKey:
+    """The ML-DSA-44 key of the exchange log, and when it counts."""
+
+    key: MLDSASignKey
+    start_ms: int
+    end_ms: int
+
+    @classmethod
+    def generate(cls, now_ms: int) -> Self:
+        """Return a fresh key."""
+        return cls(key=MLDSASignKey.generate(), start_ms=_start(now_ms), end_ms=now_ms + SIGN_LIFETIME_MS)
+
+    def on_card(self) -> CardKey:
+        """Return the public key as a card lists it."""
+        return CardKey(
+            purpose=KeyPurpose.LOG_COSIGN,
+            public_key=self.key.verify_key.public,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            revoke_ms=None,
+        )
+
+    def retire(self, now_ms: int, *, revoke: bool) -> CardKey:
+        """Return what stays of a key that is replaced now: its public part."""
+        end_ms = max(min(self.end_ms, now_ms), self.start_ms + 1)
+        return replace(self.on_card(), end_ms=end_ms, revoke_ms=now_ms if revoke else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the key with its secret."""
+        return {"secret": to_text(self.key.export_secret()), "start_ms": self.start_ms, "end_ms": self.end_ms}
+
+    @classmethod
+    def from_json(cls, entry: dict[str, Any]) -> Self:
+        """Return the key.
+
+        Raises:
+            KeyError, ValueError, TypeError, FieldInvalid: Something else than to_json makes.
+        """
+        return cls(
+            key=MLDSASignKey(from_text(entry["secret"])), start_ms=int(entry["start_ms"]), end_ms=int(entry["end_ms"])
         )
 
 

@@ -18,6 +18,7 @@ from gateway.crypto.held_keys import (
     IDENTITY_LIFETIME_MS,
     SEAL_LIFETIME_MS,
     FormerTls,
+    HeldCosignKey,
     HeldSealKey,
     HeldSignKey,
     card_from_json,
@@ -28,6 +29,7 @@ from gateway.crypto.held_keys import (
     to_text,
 )
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey, key_id
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import ConfigInvalid, GatewayError, PassphraseWrong
 from gateway.ids import PartnerId
 from gateway.model.partner import CardKey, KeyPurpose, SignedCard
@@ -48,6 +50,7 @@ class Keyring:
     """One key per purpose: identity, envelope, receipt, log."""
     previous_identity: SignKey | None
     """Signs cards beside the identity key that replaced it, for partners that have not seen the change yet."""
+    log_cosign: HeldCosignKey
     past: tuple[CardKey, ...]
     """Signing keys that were replaced: public parts only."""
     seal: tuple[HeldSealKey, ...]
@@ -89,6 +92,7 @@ class Keyring:
             partner=partner,
             signing=tuple((purpose, HeldSignKey.generate(purpose, now_ms)) for purpose in _SIGNING),
             previous_identity=None,
+            log_cosign=HeldCosignKey.generate(now_ms),
             past=(),
             seal=(HeldSealKey.generate(now_ms, seal_lifetime_ms),),
             recovery_public=recovery_public,
@@ -123,6 +127,11 @@ class Keyring:
     def log(self) -> SignKey:
         """Signs checkpoints of the exchange log."""
         return self._held(KeyPurpose.LOG).key
+
+    @property
+    def cosign(self) -> MLDSASignKey:
+        """Signs checkpoints beside it."""
+        return self.log_cosign.key
 
     def open_keys(self, now_ms: int, grace_ms: int) -> dict[bytes, OpenKey]:
         """Return the encryption keys that are answered for now, by key id."""
@@ -162,7 +171,7 @@ class Keyring:
         seal = tuple(held.on_card() for held in self.seal if held.key is not None or held.revoke_ms is not None)
         # Old identity keys stay off: a fingerprint must never match a key that no longer speaks for us.
         past = tuple(key for key in self.past if key.purpose is not KeyPurpose.IDENTITY)
-        return current + recovery + seal[:_KEPT_PAST] + past
+        return (*current, self.log_cosign.on_card(), *recovery, *seal[:_KEPT_PAST], *past)
 
     def rotate_seal(self, now_ms: int, *, revoke: bool = False, lifetime_ms: int = SEAL_LIFETIME_MS) -> "Keyring":
         """Return the keyring with a new encryption key. The old one opens what is on its way, unless revoked."""
@@ -186,8 +195,10 @@ class Keyring:
         return self._rotate(KeyPurpose.RECEIPT, now_ms, revoke=revoke)
 
     def rotate_log(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
-        """Return the keyring with a new key for the exchange log."""
-        return self._rotate(KeyPurpose.LOG, now_ms, revoke=revoke)
+        """Return the keyring with two new keys for the exchange log. Its name stays."""
+        ring = self._rotate(KeyPurpose.LOG, now_ms, revoke=revoke)
+        past = (self.log_cosign.retire(now_ms, revoke=revoke), *ring.past)
+        return replace(ring, log_cosign=HeldCosignKey.generate(now_ms), past=past)
 
     def rotate_identity(self, now_ms: int, *, revoke: bool = False) -> "Keyring":
         """Return the keyring with a new identity key; the next card is signed by the old one as well."""
@@ -299,6 +310,7 @@ def _to_json(ring: Keyring) -> dict[str, Any]:
         "partner": ring.partner.code,
         "signing": {purpose.name: held.to_json() for purpose, held in ring.signing},
         "previous_identity": to_text(ring.previous_identity.export_secret()) if ring.previous_identity else None,
+        "log_cosign": ring.log_cosign.to_json(),
         "past": [past_to_json(key) for key in ring.past],
         "seal": [held.to_json() for held in ring.seal],
         "recovery_public": to_text(ring.recovery_public) if ring.recovery_public else None,
@@ -321,6 +333,7 @@ def _from_json(data: dict[str, Any]) -> Keyring:
         partner=PartnerId.parse(data["partner"]),
         signing=tuple((purpose, HeldSignKey.from_json(data["signing"][purpose.name])) for purpose in _SIGNING),
         previous_identity=SignKey(from_text(data["previous_identity"])) if data["previous_identity"] else None,
+        log_cosign=HeldCosignKey.from_json(data["log_cosign"]),
         past=tuple(past_from_json(entry) for entry in data["past"]),
         seal=tuple(HeldSealKey.from_json(entry) for entry in data["seal"]),
         recovery_public=from_text(data["recovery_public"]) if data["recovery_public"] else None,

@@ -1,4 +1,4 @@
-"""Merkle trees over what is sealed or stated together (RFC 6962 section 2.1).
+"""Merkle trees over what is sealed or stated together, and the hashes of all trees (RFC 6962 section 2.1).
 
 A root is always used together with the number of leaves, which the signed frame carries: a path alone does not say
 how many leaves there are.
@@ -83,19 +83,27 @@ def root_from_path(leaf: bytes, path: MerklePath) -> bytes:
     Raises:
         EnvelopeRejected: The path is not one of a tree of its size.
     """
-    hashes = path.hashes
-    if not 0 <= path.index < path.size <= MAX_LEAVES or len(leaf) != HASH_BYTES:
+    reached = climb(leaf, path.index, path.size, path.hashes) if path.size <= MAX_LEAVES else None
+    if reached is None:
         raise EnvelopeRejected("path")
-    node, position, last, at = leaf, path.index, path.size - 1, 0
+    return reached
+
+
+def climb(leaf: bytes, index: int, size: int, hashes: bytes) -> bytes | None:
+    """Return the root that a leaf hash and the hashes beside the way up lead to (RFC 9162 section 2.1.3.2).
+
+    None when they are not exactly as many as leaf `index` of a tree of `size` leaves has, or a length is wrong.
+    """
+    if not 0 <= index < size or len(leaf) != HASH_BYTES:
+        return None
+    node, position, last, at = leaf, index, size - 1, 0
     while last:
         if position & 1 or position < last:
             sibling = hashes[at : at + HASH_BYTES]
             if len(sibling) != HASH_BYTES:
-                raise EnvelopeRejected("path")
+                return None
             at += HASH_BYTES
             node = _sha256(b"\x01" + (sibling + node if position & 1 else node + sibling)).digest()
         position >>= 1
         last >>= 1
-    if at != len(hashes):
-        raise EnvelopeRejected("path")
-    return node
+    return node if at == len(hashes) else None

@@ -6,9 +6,12 @@ from gateway.clock import Clock
 from gateway.crypto.receipts import sign_receipts
 from gateway.errors import NotFound, StateConflict
 from gateway.exchange.own_keys import KeyHolder
+from gateway.exchange.steps import step
 from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome, Receipt
-from gateway.ports import AcknowledgeReceived, Codec, FindMessage, Store
+from gateway.ports import AcknowledgeReceived, Codec, FindMessage, LogFilter, SearchLog, Store
+from gateway.translog.entry import EventType
+from gateway.translog.merkle import MAX_SIZE
 
 
 class AcknowledgeService:
@@ -27,7 +30,7 @@ class AcknowledgeService:
         self._keys = keys
         self._queued = queued
 
-    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int:
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int:
         """State an acknowledgement and return its instant; repeating it changes nothing and returns the first instant.
 
         Raises:
@@ -41,12 +44,35 @@ class AcknowledgeService:
         if stored is None:
             raise NotFound("no such received message")
         now_ms = self._clock.now_ms()
-        receipt = Receipt(envelope_digest=stored.digest, outcome=outcome, time_ms=now_ms, reason="", log_position=0)
+        receipt = Receipt(
+            envelope_digest=stored.digest,
+            outcome=outcome,
+            time_ms=now_ms,
+            reason="",
+            log_position=await self._position(sender, message_id),
+            log_leaf=b"",
+        )
         _, (proof,) = sign_receipts([receipt], issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
+        log = step(
+            EventType.MESSAGE_ACKNOWLEDGED,
+            now_ms,
+            actor=actor,
+            partner=sender.code,
+            subject=message_id.raw,
+            thread=stored.row.thread_id.raw,
+            digest=stored.digest,
+            outcome=outcome.name,
+        )
         time_ms = await self._store.write(
-            AcknowledgeReceived(sender=sender, message_id=message_id, proof=proof, now_ms=now_ms)
+            AcknowledgeReceived(sender=sender, message_id=message_id, proof=proof, now_ms=now_ms, log=log)
         )
         if time_ms is None:
             raise NotFound("no such received message")
         self._queued(sender)
         return time_ms
+
+    async def _position(self, sender: PartnerId, message_id: MessageId) -> int:
+        """Return where our log says that we received the message; 0 when it is not in the tree yet."""
+        wanted = LogFilter(types=(EventType.MESSAGE_RECEIVED,), partner=sender.code, subject=message_id.raw)
+        found = await self._store.read(SearchLog(filter=wanted, before=MAX_SIZE, max_rows=1))
+        return found.records[0].index + 1 if found.records else 0

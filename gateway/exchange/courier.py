@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.crypto.at_rest import open_content, open_stored_salted, seal_content, seal_record, unwrap_message_key
+from gateway.crypto.at_rest import open_content, open_stored_salted, seal_content, seal_record
 from gateway.crypto.envelope import SealingItem, seal_batch
 from gateway.crypto.receipts import verify_proof, verify_receipts
 from gateway.errors import EnvelopeRejected, KeyRetired
 from gateway.exchange.deliver import Backlog
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import unwrap
 from gateway.exchange.observer import UNOBSERVED, Answered, Observer
 from gateway.exchange.own_keys import KeyHolder
-from gateway.exchange.sealed_rows import ReadyEnvelope, key_context
-from gateway.ids import PartnerId
+from gateway.exchange.sealed_rows import ReadyEnvelope
+from gateway.exchange.steps import GATEWAY, new_salts, step
+from gateway.ids import EnvelopeId, PartnerId, ThreadId
 from gateway.model.envelope import Outcome
 from gateway.model.partner import KeyPurpose
 from gateway.ports import (
@@ -26,7 +28,9 @@ from gateway.ports import (
     SentSecrets,
     Store,
     StoredReceipt,
+    WaitingFollower,
 )
+from gateway.translog.entry import EventType
 
 STATED_AT_ONCE: Final = frozenset({Outcome.RECEIVED, Outcome.REFUSED})
 """What the answer to a frame may say of its envelopes. Later rungs come on the partner's own link."""
@@ -85,12 +89,16 @@ class Courier:
             if batch.issuer != partner:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, batch.signing_key_id, now_ms)
-            receipts = [StoredReceipt(receipt=r, proof=p) for r, p in verify_receipts(batch, key, self._codec)]
+            receipts = [
+                StoredReceipt(receipt=r, proof=p, salts=new_salts())
+                for r, p in verify_receipts(batch, key, self._codec)
+            ]
         for proof in answer.repeats:
             if proof.issuer != partner:
                 raise EnvelopeRejected("receipt issuer")
             key = self._directory.verify_key(partner, KeyPurpose.RECEIPT, proof.signing_key_id, now_ms)
-            receipts.append(StoredReceipt(receipt=verify_proof(proof, key, self._codec), proof=proof))
+            receipt = verify_proof(proof, key, self._codec)
+            receipts.append(StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()))
         if any(item.receipt.outcome not in STATED_AT_ONCE for item in receipts):
             raise EnvelopeRejected("receipt outcome")
         if receipts:
@@ -125,7 +133,7 @@ class Courier:
             backlog.land(item.digest)
             backlog.fall_behind(item.urgency)
             if deferral.reason == KeyRetired.reason and self._has_newer_key(partner, item):
-                await self.seal_again(partner, epoch, item)
+                await self.seal_again(partner, epoch, backlog, item)
             else:
                 reason = deferral.reason
         return reason
@@ -135,16 +143,41 @@ class Courier:
         used = self._codec.decode_record(item.envelope.record).seal_key_id
         return self._directory.seal_key(partner, self._clock.now_ms()).id != used
 
-    async def seal_again(self, partner: PartnerId, epoch: int, item: ReadyEnvelope) -> None:
-        """Seal a waiting message for the partner's present key, under a new envelope id."""
-        secrets = await self._store.read(SentSecrets(envelope_id=item.envelope_id, partner=partner))
+    async def seal_again(self, partner: PartnerId, epoch: int, backlog: Backlog, item: ReadyEnvelope) -> None:
+        """Seal a waiting message for the partner's present key, under a new envelope id, and what follows it too.
+
+        Each waiting message of the thread names the digest of the one before it. Left as they were, the followers
+        would name an envelope that the partner never takes, and it would show a gap where nothing is missing.
+        """
+        old, sealed = item.digest, await self._replace(partner, epoch, item.envelope_id, None)
+        while sealed is not None:
+            thread_id, new = sealed
+            follower = await self._store.read(
+                WaitingFollower(partner=partner, thread_id=thread_id, previous_digest=old)
+            )
+            if follower is None:
+                return
+            sealed_after = await self._replace(partner, epoch, follower.envelope_id, new)
+            if sealed_after is not None:
+                backlog.drop(follower.digest)
+                old, sealed = follower.digest, sealed_after
+            # Else another answer was settled in between and has sealed it again, or it arrived: look once more.
+
+    async def _replace(
+        self, partner: PartnerId, epoch: int, envelope_id: EnvelopeId, previous_digest: bytes | None
+    ) -> tuple[ThreadId, bytes] | None:
+        """Seal one waiting message again; its thread and new digest, or None when the envelope waits no longer.
+
+        Args:
+            previous_digest: What it follows from now on; None keeps what it followed.
+        """
+        secrets = await self._store.read(SentSecrets(envelope_id=envelope_id, partner=partner))
         if secrets is None:
-            return
+            return None
         now_ms = self._clock.now_ms()
         keys = self._keys.current
         header = self._codec.decode_header(secrets.header)
-        context = key_context(keys.partner, header.message_id)
-        message_key = unwrap_message_key(keys.key_encryption, secrets.wrapped_message_key, context)
+        message_key = unwrap(keys.key_encryption, secrets.wrapped_message_key, secrets.key_id)
         content_key, ciphertext, _ = open_content(message_key, secrets.content_sealed)
         # The salt stays, and with it the content commitment: a copy that did arrive is recognised as the same message.
         salt, body_bytes = open_stored_salted(content_key, secrets.header, ciphertext, self._codec)
@@ -160,7 +193,7 @@ class Courier:
             expire_ms=header.expire_ms,
             body_bytes=body_bytes,
             salt=salt,
-            recipients=((partner, secrets.previous_digest),),
+            recipients=((partner, secrets.previous_digest if previous_digest is None else previous_digest),),
         )
         batch = seal_batch(
             [sealing],
@@ -172,12 +205,12 @@ class Courier:
         )
         sealed = batch.envelopes[0]
         record = sealed.records[0]
-        await self._store.write(
+        replaced = await self._store.write(
             ReplaceEnvelope(
                 partner=partner,
                 epoch=epoch,
                 message_id=header.message_id,
-                old_envelope_id=item.envelope_id,
+                old_envelope_id=envelope_id,
                 envelope_id=sealed.header.envelope_id,
                 digest=sealed.digest,
                 header=sealed.header_bytes,
@@ -194,5 +227,16 @@ class Courier:
                 encapsulation=EncapsulationRow(
                     digest=record.encapsulation_digest, encapsulation=batch.encapsulations[record.encapsulation_digest]
                 ),
+                log=step(
+                    EventType.MESSAGE_SEALED_AGAIN,
+                    now_ms,
+                    actor=GATEWAY,
+                    partner=partner.code,
+                    subject=header.message_id.raw,
+                    thread=header.thread_id.raw,
+                    digest=sealed.digest,
+                    reason=KeyRetired.reason,
+                ),
             )
         )
+        return (header.thread_id, sealed.digest) if replaced else None

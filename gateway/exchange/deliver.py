@@ -171,11 +171,15 @@ class Backlog:
     def take(self, now_ms: int) -> tuple[ReadyEnvelope, ...]:
         """Move the next frame's envelopes into flight, most urgent first.
 
+        What is U0 or U1, or what such a message pulls along, shares no frame with what is not: a frame is taken in as a
+        whole, and filled up with routine it would arrive seconds later on a slow line. Routine gets the next frame.
         Expired ones are dropped: they are buried elsewhere.
         """
         frame: list[ReadyEnvelope] = []
         size = 0
         for urgency in Urgency:
+            if frame and urgency is Urgency.U2:
+                break
             queue = self._ready[urgency]
             while queue and len(frame) < FRAME_ROWS:
                 item = queue[0]
@@ -204,6 +208,18 @@ class Backlog:
             self._held.discard(digest)
             self._count(-item.envelope.size_bytes)
         return item
+
+    def drop(self, digest: bytes) -> None:
+        """Leave what is in memory to the database, where another envelope has taken its place."""
+        for urgency, queue in self._ready.items():
+            for item in queue:
+                if item.digest == digest:
+                    queue.remove(item)
+                    self._held.discard(digest)
+                    self._rows -= 1
+                    self._count(-item.envelope.size_bytes)
+                    self.fall_behind(urgency)
+                    return
 
     def forget(self) -> None:
         """The link is gone: nothing is in flight, and the database is read again."""

@@ -4,6 +4,7 @@ Trust is per partner and never merged. The database is the truth; this is a copy
 card changes. Reference: DESIGN section 6.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -31,10 +32,12 @@ from gateway.errors import (
     StoreCorrupt,
 )
 from gateway.exchange.quota import Quota
+from gateway.exchange.steps import GATEWAY, OPERATOR, partner_principal, step
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import Card, KeyPurpose, SignedCard
-from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, Store
+from gateway.ports import Codec, FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, RemovePartner, Store
+from gateway.translog.entry import EventType
 
 KEY_GRACE_MS: Final = 37 * 86_400_000
 """DESIGN 5: grace = maximum message lifetime (30 days) + slowest courier (7 days)."""
@@ -71,20 +74,26 @@ class PartnerDirectory:
         self._codec = codec
         self._clock = clock
         self._known: dict[PartnerId, KnownPartner] = {}
+        self._loading = asyncio.Lock()
         self._callbacks: list[Callable[[PartnerId], None]] = []
         self._verify_keys: dict[tuple[PartnerId, KeyPurpose, bytes], tuple[int, VerifyKey]] = {}
         self._seal_keys: dict[PartnerId, tuple[int, SealKey]] = {}
         self._quota = Quota(per_second=CARDS_PER_S, burst=CARDS_BURST)
 
     async def load(self) -> None:
-        """Read all cards from the store and tell of those that changed."""
-        rows = await self._store.read(Partners())
-        changed = [row.partner for row in rows if self._differs(row)]
-        for row in rows:
-            if row.partner in changed:
-                self._known[row.partner] = self._from_row(row)
-        for partner in changed:
-            self._tell(partner)
+        """Read all cards from the store and tell of those that changed and of partners that were removed."""
+        # One at a time: what was read before a partner was added must not be taken for its removal afterwards.
+        async with self._loading:
+            rows = await self._store.read(Partners())
+            changed = [row.partner for row in rows if self._differs(row)]
+            for row in rows:
+                if row.partner in changed:
+                    self._known[row.partner] = self._from_row(row)
+            removed = self._known.keys() - {row.partner for row in rows}
+            for partner in removed:
+                del self._known[partner]
+            for partner in (*changed, *sorted(removed)):
+                self._tell(partner)
 
     def _differs(self, row: PartnerRow) -> bool:
         known = self._known.get(row.partner)
@@ -108,7 +117,7 @@ class PartnerDirectory:
             callback(partner)
 
     def on_change(self, callback: Callable[[PartnerId], None]) -> None:
-        """Call back after a card or a freeze changed."""
+        """Call back after a card or a freeze changed, or a partner was removed."""
         self._callbacks.append(callback)
 
     def partners(self) -> tuple[PartnerId, ...]:
@@ -212,7 +221,7 @@ class PartnerDirectory:
             else verify_next_card(signed, current=known.verified, codec=self._codec)
         )
         self._check_roots(verified.card)
-        await self._put(verified, 0 if known is None else known.card.sequence)
+        await self._put(verified, 0 if known is None else known.card.sequence, OPERATOR)
         return self.known(card.partner)
 
     async def offer(self, partner: PartnerId, signed: SignedCard) -> bool:
@@ -232,7 +241,7 @@ class PartnerDirectory:
             raise CardRejected("the card is another partner's")
         self._check_roots(verified.card)
         try:
-            await self._put(verified, known.card.sequence)
+            await self._put(verified, known.card.sequence, partner_principal(partner))
         except ConcurrentUpdate:
             # Answers to several frames show the same card at the same moment: whoever comes second finds it there.
             if self.known(partner).verified.signed.card != signed.card:
@@ -261,9 +270,10 @@ class PartnerDirectory:
         known = self._known.get(self.own)
         verified = VerifiedCard(card=card, digest=card_digest(signed.card), signed=signed)
         if known is None or known.verified.signed != signed:
-            await self._put(verified, 0 if known is None else known.card.sequence)
+            await self._put(verified, 0 if known is None else known.card.sequence, GATEWAY)
 
-    async def _put(self, verified: VerifiedCard, expected_sequence: int) -> None:
+    async def _put(self, verified: VerifiedCard, expected_sequence: int, actor: str) -> None:
+        now_ms = self._clock.now_ms()
         stored = await self._store.write(
             PutCard(
                 partner=verified.card.partner,
@@ -271,7 +281,15 @@ class PartnerDirectory:
                 digest=verified.digest,
                 sequence=verified.card.sequence,
                 expected_sequence=expected_sequence,
-                now_ms=self._clock.now_ms(),
+                now_ms=now_ms,
+                log=step(
+                    EventType.CARD_CHANGED if expected_sequence else EventType.CARD_ADDED,
+                    now_ms,
+                    actor=actor,
+                    partner=verified.card.partner.code,
+                    digest=verified.digest,
+                    detail=f"card {verified.card.sequence}",
+                ),
             )
         )
         await self.load()
@@ -285,9 +303,28 @@ class PartnerDirectory:
             PartnerUnknown: No card of it was added.
         """
         self.known(partner)
-        await self._store.write(FreezePartner(partner=partner, frozen=frozen))
+        kind = EventType.CARD_FROZEN if frozen else EventType.CARD_THAWED
+        log = step(kind, self._clock.now_ms(), actor=OPERATOR, partner=partner.code)
+        await self._store.write(FreezePartner(partner=partner, frozen=frozen, log=log))
         await self.load()
         return self.known(partner)
+
+    async def remove(self, partner: PartnerId) -> int:
+        """Forget a partner, unless messages wait for it. Returns how many do.
+
+        Raises:
+            PartnerUnknown: No card of it was added.
+            FieldInvalid: It is ourselves.
+        """
+        self.known(partner)
+        if partner == self.own:
+            raise FieldInvalid("partner", "is this gateway itself")
+        log = step(EventType.CARD_REMOVED, self._clock.now_ms(), actor=OPERATOR, partner=partner.code)
+        waiting = await self._store.write(RemovePartner(partner=partner, log=log))
+        await self.load()
+        if waiting is None:
+            raise PartnerUnknown(partner.code)
+        return waiting
 
     async def note_success(self, partner: PartnerId) -> None:
         """Remember that the partner was heard from."""

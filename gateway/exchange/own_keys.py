@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.crypto.envelope import EnvelopeOpener
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.crypto.receipts import sign_receipts
 from gateway.ids import PartnerId
 from gateway.model.envelope import Envelope, ReceiptProof
@@ -18,6 +19,8 @@ class OwnKeys:
     partner: PartnerId
     envelope: SignKey
     receipt: SignKey
+    log: SignKey
+    log_cosign: MLDSASignKey
     open_keys: Mapping[bytes, OpenKey]
     """By key id; the current one and those whose grace still runs."""
     retired: frozenset[bytes]

@@ -5,16 +5,19 @@ A cursor is a position in the order of commit. It stays good as long as the even
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.crypto.at_rest import open_content, open_stored_body, unwrap_message_key
+from gateway.clock import Clock
+from gateway.crypto.at_rest import open_content, open_stored_body
 from gateway.errors import CursorExpired, CursorInvalid, NotFound, PageTokenInvalid, StoreCorrupt
+from gateway.exchange.key_pool import unwrap
 from gateway.exchange.own_keys import KeyHolder
-from gateway.exchange.sealed_rows import key_context
+from gateway.exchange.steps import step
 from gateway.ids import MessageId, PartnerId
 from gateway.ports import (
+    AppendLog,
     Codec,
     EventRange,
     EventRow,
@@ -25,6 +28,7 @@ from gateway.ports import (
     Store,
     StoredMessage,
 )
+from gateway.translog.entry import EventType
 
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
@@ -60,14 +64,17 @@ class MessageReader:
         new_signal: Makes a signal that is woken by new events.
     """
 
-    def __init__(self, *, store: Store, codec: Codec, keys: KeyHolder, new_signal: Callable[[], Signal]) -> None:
+    def __init__(
+        self, *, store: Store, codec: Codec, clock: Clock, keys: KeyHolder, new_signal: Callable[[], Signal]
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._codec = codec
         self._keys = keys
         self._new_signal = new_signal
 
-    async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage:
-        """Return a message with its body.
+    async def open(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage:
+        """Return a message with its body. Whoever shows the body calls `note_shown` before.
 
         Raises:
             NotFound: No such message, or it still waits for its predecessor.
@@ -78,6 +85,34 @@ class MessageReader:
             raise NotFound("no such message")
         self._check(stored)
         return OpenedMessage(stored, self._open(stored))
+
+    async def note_shown(self, opened: Sequence[OpenedMessage], *, actor: str) -> None:
+        """Put in the exchange log, durably, that these messages are shown: no content is read unrecorded.
+
+        Raises:
+            StoreUnavailable: It cannot be recorded, so nothing may be shown.
+        """
+        now_ms = self._clock.now_ms()
+        steps = tuple(
+            step(
+                EventType.MESSAGE_SHOWN,
+                now_ms,
+                actor=actor,
+                partner=item.stored.row.sender.code,
+                subject=item.stored.row.message_id.raw,
+                thread=item.stored.row.thread_id.raw,
+                digest=item.stored.digest,
+            )
+            for item in opened
+            if item.body_bytes is not None
+        )
+        if steps:
+            await self._store.write(AppendLog(steps))
+
+    async def note_listed(self, *, actor: str, count: int) -> None:
+        """Put in the exchange log, durably, that a list was shown."""
+        listed = step(EventType.LIST_SHOWN, self._clock.now_ms(), actor=actor, detail=f"{count} messages")
+        await self._store.write(AppendLog((listed,)))
 
     def _check(self, stored: StoredMessage) -> None:
         """Compare what the database says about a message with its header, which was signed.
@@ -102,8 +137,7 @@ class MessageReader:
     def _open(self, stored: StoredMessage) -> bytes | None:
         if stored.content_sealed is None or stored.wrapped_message_key is None:
             return None
-        context = key_context(stored.row.sender, stored.row.message_id)
-        key = unwrap_message_key(self._keys.current.key_encryption, stored.wrapped_message_key, context)
+        key = unwrap(self._keys.current.key_encryption, stored.wrapped_message_key, stored.key_id)
         content_key, ciphertext, _ = open_content(key, stored.content_sealed)
         return open_stored_body(content_key, stored.header, ciphertext, self._codec)
 

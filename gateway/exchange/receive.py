@@ -1,7 +1,8 @@
 """Receive: from a partner's frame to stored messages and signed receipts (DESIGN section 3, step 7).
 
 Steps for each envelope: open (size, parse, sender's key judged now, signature, recipient, commitments, clock), replay,
-schema, policy. What passes is stored with its receipt in one commit; what fails gets a signed refusal with one reason.
+schema, policy, agreement with the thread and the messages it continues. What passes is stored with its receipt in one
+commit; what fails gets a signed refusal with one reason.
 Nothing is stated about an envelope that could not be judged for reasons of our own: it is deferred and comes again.
 A repeat gets the same receipt; a known message id with another commitment is refused.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.clock import Clock
-from gateway.crypto.at_rest import new_message_key, seal_content, wrap_message_key
+from gateway.crypto.at_rest import seal_content
 from gateway.crypto.envelope import OpenedEnvelope
 from gateway.crypto.keys import VerifyKey
 from gateway.crypto.receipts import sign_receipts, verify_receipts
@@ -28,11 +29,14 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.sealed_rows import key_context
-from gateway.ids import AuthorityId, MessageId, PartnerId
+from gateway.exchange.reception_steps import ReceptionSteps
+from gateway.exchange.steps import new_salts
+from gateway.exchange.threads import Continuation, Threads
+from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, Urgency
 from gateway.model.message import Body
@@ -40,6 +44,7 @@ from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
 from gateway.policy.decision import Allow, Decision
 from gateway.ports import (
+    AppendLog,
     Codec,
     CommitReceipts,
     CommitReceived,
@@ -47,12 +52,15 @@ from gateway.ports import (
     EncapsulationRow,
     FrameAnswer,
     KnownMessages,
+    LogEntry,
+    NamedMessage,
     OutgoingFrame,
     ReceivedMessage,
     ReceptionStatus,
     Store,
     StoredReceipt,
 )
+from gateway.translog.merkle import leaf_hash
 
 HOLD_MS: Final = {Urgency.U0: 10_000, Urgency.U1: 30_000, Urgency.U2: 120_000, Urgency.U3: 600_000}
 """How long a message waits for its missing predecessor before it is shown with a gap. A flash message hardly waits."""
@@ -118,12 +126,14 @@ class ReceiveService:
         codec: Codec,
         clock: Clock,
         keys: KeyHolder,
+        pool: KeyPool,
         quota: Quota,
         pause: Callable[[], Awaitable[None]],
         observer: Observer = UNOBSERVED,
     ) -> None:
         self._observer = observer
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
+        self._recording = ReceptionSteps()
         self._pause = pause
         self._directory = directory
         self._policy = policy
@@ -131,6 +141,7 @@ class ReceiveService:
         self._codec = codec
         self._clock = clock
         self._keys = keys
+        self._pool = pool
         self._quota = quota
 
     async def take_in(self, partner: PartnerId, frame: OutgoingFrame) -> FrameAnswer:
@@ -188,7 +199,7 @@ class ReceiveService:
                 if receipt.outcome is Outcome.EXPIRED:
                     # Whether our time was over, we state ourselves: nobody else ends our trying with that word.
                     raise EnvelopeRejected("receipt outcome")
-                stored.append(StoredReceipt(receipt=receipt, proof=proof))
+                stored.append(StoredReceipt(receipt=receipt, proof=proof, salts=new_salts()))
         await self._store.write(
             CommitReceipts(partner=partner, epoch=None, receipts=tuple(stored), now_ms=now_ms),
         )
@@ -239,6 +250,8 @@ class ReceiveService:
     async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
         ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
+        unsealed: dict[ThreadId, int] = {}
+        """Threads of which a message has to be sealed again, and its index."""
         for index, header in judged.retired:
             earlier = known.get(header.message_id)
             if earlier is not None and earlier.content_commitment == header.content_commitment:
@@ -246,6 +259,9 @@ class ReceiveService:
                 judged.repeats.append(self._keys.receipt_that_counts(earlier.proof))
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
+                unsealed.setdefault(header.thread_id, index)
+        fresh = (_continuation(item.header, "") for _, item in opened if item.header.message_id not in known)
+        threads = await Threads.read(self._store, partner, fresh)
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
             message_id, commitment = item.header.message_id, item.header.content_commitment
@@ -259,6 +275,10 @@ class ReceiveService:
                 else:
                     judged.refused.append((index, item.digest, MessageIdReused.reason))
                 continue
+            if unsealed.get(item.header.thread_id, index) < index:
+                # It names an envelope that is about to be replaced, and has to be sealed again behind it.
+                judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
+                continue
             if message_id in first:
                 # Twice in one frame: the first decides; an equal second is answered when it is sent again.
                 if first[message_id] == commitment:
@@ -268,7 +288,7 @@ class ReceiveService:
                 continue
             first[message_id] = commitment
             try:
-                body = self._check(partner, item)
+                body = self._check(partner, item, threads)
             except GatewayError as error:
                 judged.refused.append((index, item.digest, error.reason))
                 continue
@@ -277,7 +297,7 @@ class ReceiveService:
             else:
                 judged.accepted.append((index, item, body))
 
-    def _check(self, partner: PartnerId, item: OpenedEnvelope) -> Body:
+    def _check(self, partner: PartnerId, item: OpenedEnvelope, threads: Threads | None) -> Body:
         body = self._codec.decode_body(item.body_bytes)
         if body.kind is not item.header.kind:
             raise FieldInvalid("header.kind", "is not the kind of the body")
@@ -288,6 +308,11 @@ class ReceiveService:
         decision = self._policy.incoming(partner, body.authority, header.kind, header.mode, body.handling.purpose)
         if not isinstance(decision, Allow):
             raise PolicyDenied(decision.rule_ids, decision.explanation)
+        if threads is not None:
+            continuation = _continuation(header, body.authority.name)
+            threads.check(continuation, "header")
+            if header.kind is not Kind.PING:
+                threads.add(continuation)
         return body
 
     async def _commit(self, partner: PartnerId, judged: _Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
@@ -300,15 +325,29 @@ class ReceiveService:
         if not stated:
             return None, True
         stated.sort(key=lambda entry: entry[0])
+        known = [(index, item, body.authority.name) for index, item, body in judged.accepted]
+        known += [(index, item, "") for index, item in judged.pings]
+        steps = self._recording.steps(partner, known, judged.refused, now_ms)
         receipts = [
-            Receipt(envelope_digest=digest, outcome=outcome, time_ms=now_ms, reason=reason, log_position=0)
-            for _, digest, outcome, reason in stated
+            Receipt(
+                envelope_digest=digest,
+                outcome=outcome,
+                time_ms=now_ms,
+                reason=reason,
+                log_position=0,
+                # The sender can hold us to it: what we state, we have put in our log.
+                log_leaf=leaf_hash(steps[index].leaf) if index in steps else b"",
+            )
+            for index, digest, outcome, reason in stated
         ]
         keys = self._keys.current
         batch, proofs = sign_receipts(receipts, issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
         if judged.accepted:
             proof_of = {index: proof for (index, *_), proof in zip(stated, proofs, strict=True)}
-            rows = tuple(self._row(item, body, proof_of[index], now_ms) for index, item, body in judged.accepted)
+            rows = tuple(
+                self._row(item, body, proof_of[index], steps.pop(index), now_ms)
+                for index, item, body in judged.accepted
+            )
             encapsulations = {
                 item.record.encapsulation_digest: item.envelope.encapsulation for _, item, _ in judged.accepted
             }
@@ -320,29 +359,51 @@ class ReceiveService:
                         EncapsulationRow(digest=d, encapsulation=e) for d, e in encapsulations.items()
                     ),
                     now_ms=now_ms,
+                    others=tuple(steps.values()),
                 )
             )
             if ReceptionStatus.RACED in statuses:
                 return None, False
+        elif steps:
+            await self._store.write(AppendLog(tuple(steps.values())))
         return batch, True
 
-    def _row(self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, now_ms: int) -> ReceivedMessage:
+    def _row(
+        self, item: OpenedEnvelope, body: Body, proof: ReceiptProof, log: LogEntry, now_ms: int
+    ) -> ReceivedMessage:
         header = item.header
         envelope = item.envelope
-        key = new_message_key()
-        key_encryption = self._keys.current.key_encryption
+        fresh = self._pool.take()
         return ReceivedMessage(
             header=header,
             header_bytes=item.header_bytes,
             digest=item.digest,
             authority=body.authority.name,
-            content_sealed=seal_content(key, item.content_key, envelope.ciphertext, envelope.record),
+            content_sealed=seal_content(fresh.key, item.content_key, envelope.ciphertext, envelope.record),
             record_path=envelope.record_path,
             batch_path=envelope.batch_path,
             signature=envelope.signature,
             encapsulation_digest=item.record.encapsulation_digest,
             previous_digest=item.record.previous_digest,
-            wrapped_message_key=wrap_message_key(key_encryption, key, key_context(header.sender, header.message_id)),
+            key_id=fresh.key_id,
+            wrapped_message_key=fresh.wrapped,
             proof=proof,
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
+            log=log,
         )
+
+
+def _continuation(header: Header, authority: str) -> Continuation:
+    return Continuation(
+        message=NamedMessage(
+            sender=header.sender,
+            message_id=header.message_id,
+            thread_id=header.thread_id,
+            kind=header.kind,
+            mode=header.mode,
+            authority=authority,
+            content_commitment=header.content_commitment,
+        ),
+        in_reply_to=header.in_reply_to,
+        supersedes=header.supersedes,
+    )

@@ -5,24 +5,21 @@ At rest ciphertext and key wraps lie under a key of the message's own, which liv
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from gateway.crypto.at_rest import (
-    new_message_key,
-    open_content,
-    open_record,
-    seal_content,
-    seal_record,
-    unwrap_message_key,
-    wrap_message_key,
-)
+from gateway.crypto.at_rest import open_content, open_record, seal_content, seal_record
 from gateway.crypto.envelope import SealedBatch, SealedEnvelope, SealedRecord
 from gateway.crypto.keys import KeyEncryptionKey
+from gateway.exchange.key_pool import KeyPool, unwrap
+from gateway.exchange.steps import described, step
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.ports import EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
+from gateway.translog.entry import EventType
+
+MAX_CODES: Final = 64
 
 
 class _Submitter(Protocol):
@@ -64,28 +61,24 @@ class ReadyBatch:
     encapsulations: tuple[EncapsulationRow, ...]
 
 
-def key_context(sender: PartnerId, message_id: MessageId) -> bytes:
-    """Bind a wrapped message key to its message, so that rows of the key store cannot be swapped."""
-    return sender.code.encode() + message_id.raw
-
-
 def rows_of(
-    batch: SealedBatch, submissions: Sequence[_Submission], key_encryption: KeyEncryptionKey
+    batch: SealedBatch, submissions: Sequence[_Submission], pool: KeyPool
 ) -> tuple[tuple[SealedMessage, ...], ReadyBatch]:
     """Return the rows to commit and the envelopes to send once they are committed."""
     rows: list[SealedMessage] = []
     ready: list[tuple[ReadyEnvelope, ...]] = []
     for sealed, submission in zip(batch.envelopes, submissions, strict=True):
-        rows.append(_row(sealed, submission, key_encryption))
+        rows.append(_row(sealed, submission, pool))
         ready.append(tuple(_ready(sealed, record, batch) for record in sealed.records))
     encapsulations = tuple(EncapsulationRow(digest=d, encapsulation=e) for d, e in batch.encapsulations.items())
     return tuple(rows), ReadyBatch(tuple(ready), encapsulations)
 
 
-def _row(sealed: SealedEnvelope, submission: _Submission, key_encryption: KeyEncryptionKey) -> SealedMessage:
+def _row(sealed: SealedEnvelope, submission: _Submission, pool: KeyPool) -> SealedMessage:
     header = sealed.header
     draft = submission.draft
-    key = new_message_key()
+    fresh = pool.take()
+    key = fresh.key
     return SealedMessage(
         message_id=header.message_id,
         envelope_id=header.envelope_id,
@@ -108,7 +101,8 @@ def _row(sealed: SealedEnvelope, submission: _Submission, key_encryption: KeyEnc
         content_sealed=seal_content(key, sealed.content_key, sealed.ciphertext),
         batch_path=sealed.batch_path,
         signature=sealed.signature,
-        wrapped_message_key=wrap_message_key(key_encryption, key, key_context(header.sender, header.message_id)),
+        key_id=fresh.key_id,
+        wrapped_message_key=fresh.wrapped,
         outbox=tuple(
             OutboxRow(
                 partner=record.partner,
@@ -119,7 +113,23 @@ def _row(sealed: SealedEnvelope, submission: _Submission, key_encryption: KeyEnc
             )
             for record in sealed.records
         ),
+        log=step(
+            EventType.MESSAGE_RELEASED,
+            header.create_ms,
+            actor=submission.submitter.principal,
+            partner=sealed.records[0].partner.code if len(sealed.records) == 1 else "",
+            subject=header.message_id.raw,
+            thread=header.thread_id.raw,
+            digest=sealed.digest,
+            detail=f"{described(header)} for {draft.body.authority} to {_codes(sealed.records)}",
+        ),
     )
+
+
+def _codes(records: Sequence[SealedRecord]) -> str:
+    """Return whom a message goes to; very many are counted."""
+    few = " ".join(record.partner.code for record in records[:MAX_CODES])
+    return few if len(records) <= MAX_CODES else f"{few} and {len(records) - MAX_CODES} more"
 
 
 def _ready(sealed: SealedEnvelope, record: SealedRecord, batch: SealedBatch) -> ReadyEnvelope:
@@ -144,15 +154,13 @@ def _ready(sealed: SealedEnvelope, record: SealedRecord, batch: SealedBatch) -> 
     )
 
 
-def ready_from_row(
-    row: WaitingEnvelope, sender: PartnerId, partner: PartnerId, key_encryption: KeyEncryptionKey
-) -> ReadyEnvelope:
+def ready_from_row(row: WaitingEnvelope, partner: PartnerId, key_encryption: KeyEncryptionKey) -> ReadyEnvelope:
     """Return a waiting row as the envelope that leaves.
 
     Raises:
         StoreCorrupt: The row or its key is damaged.
     """
-    key = unwrap_message_key(key_encryption, row.wrapped_message_key, key_context(sender, row.message_id))
+    key = unwrap(key_encryption, row.wrapped_message_key, row.key_id)
     _, ciphertext, _ = open_content(key, row.content_sealed)
     return ReadyEnvelope(
         partner=partner,

@@ -21,20 +21,21 @@ from gateway.errors import (
     RequestIdReused,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
+from gateway.exchange.threads import Continuation, Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
-from gateway.model.header import Supersedes
 from gateway.model.message import Draft
 from gateway.model.rules import check_draft
 from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import (
     Codec,
     CommitSubmissions,
-    FindMessage,
     FindRequest,
+    NamedMessage,
     Store,
     SubmissionResult,
     SubmissionStatus,
@@ -114,6 +115,7 @@ class SubmitService:
         codec: Codec,
         clock: Clock,
         keys: KeyHolder,
+        pool: KeyPool,
         quota: Quota,
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
@@ -126,6 +128,7 @@ class SubmitService:
         self._codec = codec
         self._clock = clock
         self._keys = keys
+        self._pool = pool
         self._quota = quota
         self._ready = ready
         self._offload = offload
@@ -138,8 +141,11 @@ class SubmitService:
         """
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
-        if draft.supersedes is not None:
-            await self._check_supersedes(draft.supersedes)
+        message_id = MessageId.new(now_ms)
+        item = _continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
+        threads = await Threads.read(self._store, self._directory.own, [item])
+        if threads is not None:
+            _check_continuation(threads, item)
         return Validation(
             decision=self._policy.outgoing(draft),
             body_bytes=len(draft.body_bytes),
@@ -161,7 +167,7 @@ class SubmitService:
         jobs: list[_Job] = []
         for index, submission in enumerate(submissions):
             try:
-                expire_ms = await self._check(submission, now_ms)
+                expire_ms = self._check(submission, now_ms)
             except GatewayError as error:
                 answers[index] = await self._repeated(submission) or error
                 continue
@@ -185,6 +191,10 @@ class SubmitService:
         again: list[_Job] = []
         threads = tuple({job.thread_id for job in jobs if job.submission.draft.thread_id is not None})
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
+        # After the heads: what comes in between moves a head, and all is looked at again.
+        jobs = await self._agreeing(jobs, answers)
+        if not jobs:
+            return again
         items = [_item(job, heads, now_ms) for job in jobs]
         recipients = {partner for item in items for partner, _ in item.recipients}
         seal_keys = {partner: self._directory.seal_key(partner, now_ms) for partner in recipients}
@@ -201,7 +211,7 @@ class SubmitService:
             )
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
-        rows, ready = rows_of(batch, [job.submission for job in jobs], keys.key_encryption)
+        rows, ready = rows_of(batch, [job.submission for job in jobs], self._pool)
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
         for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):
@@ -220,7 +230,25 @@ class SubmitService:
                     again.append(job)
         return again
 
-    async def _check(self, submission: Submission, now_ms: int) -> int:
+    async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
+        """Answer those that do not agree with what they continue; return the others."""
+        own = self._directory.own
+        items = [_continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
+        threads = await Threads.read(self._store, own, items)
+        if threads is None:
+            return jobs
+        agreeing: list[_Job] = []
+        for job, item in zip(jobs, items, strict=True):
+            try:
+                _check_continuation(threads, item)
+            except GatewayError as error:
+                answers[job.index] = await self._repeated(job.submission) or error
+            else:
+                threads.add(item)
+                agreeing.append(job)
+        return agreeing
+
+    def _check(self, submission: Submission, now_ms: int) -> int:
         draft = submission.draft
         expire_ms = self._check_draft(submission.submitter, draft, now_ms)
         match self._policy.outgoing(draft):
@@ -230,8 +258,6 @@ class SubmitService:
                 raise ApprovalRequired(rules, why)
             case Deny(rule_ids=rules, explanation=why):
                 raise PolicyDenied(rules, why)
-        if draft.supersedes is not None:
-            await self._check_supersedes(draft.supersedes)
         self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
         return expire_ms
 
@@ -247,13 +273,6 @@ class SubmitService:
         if draft.in_reply_to is not None and draft.thread_id is None:
             raise FieldInvalid("draft.thread_id", "is needed when in_reply_to is set")
         return draft.expire_ms if draft.expire_ms is not None else now_ms + self._policy.default_lifetime_ms(draft)
-
-    async def _check_supersedes(self, supersedes: Supersedes) -> None:
-        stored = await self._store.read(FindMessage(sender=self._directory.own, message_id=supersedes.message_id))
-        if stored is None:
-            raise FieldInvalid("draft.supersedes_id", "names no message that we sent")
-        if stored.row.content_commitment != supersedes.content_commitment:
-            raise FieldInvalid("draft.supersedes_commitment", "is not the commitment of the message it names")
 
     async def _repeated(self, submission: Submission) -> SubmissionResult | None:
         """A repeat gets the first answer even when the draft would not pass any more, for example after its expiry."""
@@ -282,3 +301,24 @@ def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int
         body_bytes=draft.body_bytes,
         recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
     )
+
+
+def _continuation(draft: Draft, message_id: MessageId, thread_id: ThreadId, own: PartnerId) -> Continuation:
+    return Continuation(
+        message=NamedMessage(
+            sender=own,
+            message_id=message_id,
+            thread_id=thread_id,
+            kind=draft.body.kind,
+            mode=draft.mode,
+            authority=draft.body.authority.name,
+            content_commitment=b"",
+        ),
+        in_reply_to=draft.in_reply_to,
+        supersedes=draft.supersedes,
+    )
+
+
+def _check_continuation(threads: Threads, item: Continuation) -> None:
+    threads.check_known(item, "draft")
+    threads.check(item, "draft")

@@ -18,13 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from gateway.config import (
-    CONFIG_FILE,
-    Config,
-    Listen,
-    load_config,
-    packaged_partners_dir,
-)
+from gateway.config import CONFIG_FILE, Config, Listen, load_config, packaged_partners_dir
 from gateway.config_values import check_host_port, check_system_name, parse_mode
 from gateway.crypto.cards import fingerprint
 from gateway.crypto.certificates import LEAF_DAYS, issue_system

@@ -54,7 +54,9 @@ class Receipt:
     time_ms: int
     reason: str
     log_position: int
-    """Position in the issuer's exchange log plus one; 0 while not known."""
+    """Position in the issuer's exchange log, counted from 1; 0 while not known."""
+    log_leaf: bytes
+    """RFC 6962 hash of the leaf that records this in the issuer's log, which binds him to have it there; or empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

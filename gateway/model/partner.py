@@ -16,6 +16,8 @@ class KeyPurpose(IntEnum):
     SEAL = 4
     LOG = 5
     RECOVERY = 6
+    LOG_COSIGN = 7
+    """ML-DSA-44, beside the Ed25519 key of LOG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

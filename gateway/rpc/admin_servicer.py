@@ -9,7 +9,7 @@ from concord.v1 import exchange_service_pb2 as exchange_pb
 from gateway.errors import FieldInvalid
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Validation
-from gateway.ids import MessageId, PartnerId
+from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.model.partner import SignedCard
@@ -27,6 +27,23 @@ from gateway.rpc.convert.view import (
     time_to_proto,
     validation_to_proto,
 )
+from gateway.rpc.rejected import RejectedCaller
+from gateway.rpc.system_views import SystemBackend, rejected_to_proto, system_to_proto
+
+
+class ConnectorStatus(Protocol):
+    """How a connector does; see workers.connectors.ConnectorStatus."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def problems(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +64,7 @@ class GatewayStatus:
     partners: int
     store: str
     warnings: tuple[str, ...]
+    connectors: tuple[ConnectorStatus, ...] = ()
     telemetry: tuple[str, ...] = ()
     """Where metrics and traces go, in words; empty when nowhere."""
 
@@ -101,6 +119,10 @@ class TestStep:
 class AdminBackend(Protocol):
     """What the composition root offers to operators. Errors are those of gateway.errors."""
 
+    @property
+    def systems(self) -> SystemBackend: ...
+    async def rejected_callers(self) -> tuple[RejectedCaller, ...]: ...
+
     async def status(self) -> GatewayStatus: ...
     async def queues(self) -> tuple[QueueStatus, ...]: ...
     async def partners(self) -> tuple[PartnerStatus, ...]: ...
@@ -111,6 +133,10 @@ class AdminBackend(Protocol):
 
     async def add_partner(self, card: SignedCard, fingerprint: str) -> PartnerStatus: ...
     async def set_frozen(self, partner: PartnerId, *, frozen: bool) -> PartnerStatus: ...
+
+    async def remove_partner(self, partner: PartnerId, *, discard_waiting: bool) -> int:
+        """Forget a partner; return how many messages that waited for it were given up."""
+        ...
 
     async def rotate(self, purpose: str, *, revoke: bool) -> tuple[SignedCard, str]:
         """Make new keys of a purpose (seal, envelope, receipt, identity); return the new card and its fingerprint."""
@@ -155,6 +181,12 @@ class AdminServicer:
             partners=status.partners,
             store=status.store,
             warnings=status.warnings,
+            connectors=[
+                pb.ConnectorView(
+                    name=item.name, kind=item.kind, state=item.state, failures=item.failures, problems=item.problems
+                )
+                for item in status.connectors
+            ],
             telemetry=status.telemetry,
         )
 
@@ -180,6 +212,12 @@ class AdminServicer:
         """Stop or resume exchange with a partner."""
         partner = await self._backend.set_frozen(partner_from_text(request.partner, "partner"), frozen=request.frozen)
         return pb.SetPartnerFrozenResponse(partner=_partner(partner))
+
+    async def remove_partner(self, request: pb.RemovePartnerRequest, _: Caller) -> pb.RemovePartnerResponse:
+        """Forget a partner."""
+        partner = partner_from_text(request.partner, "partner")
+        discarded = await self._backend.remove_partner(partner, discard_waiting=request.discard_waiting)
+        return pb.RemovePartnerResponse(discarded=discarded)
 
     async def rotate_keys(self, request: pb.RotateKeysRequest, _: Caller) -> pb.RotateKeysResponse:
         """Make new keys and a new card."""
@@ -218,6 +256,37 @@ class AdminServicer:
                 for item in steps
             ]
         )
+
+    async def list_rejected_callers(
+        self, _: pb.ListRejectedCallersRequest, __: Caller
+    ) -> pb.ListRejectedCallersResponse:
+        """Return callers that were turned away."""
+        callers = await self._backend.rejected_callers()
+        return pb.ListRejectedCallersResponse(callers=[rejected_to_proto(item) for item in callers])
+
+    async def list_systems(self, _: pb.ListSystemsRequest, __: Caller) -> pb.ListSystemsResponse:
+        """Return who may call with a certificate."""
+        return pb.ListSystemsResponse(systems=[system_to_proto(item) for item in self._backend.systems.list()])
+
+    async def add_system(self, request: pb.AddSystemRequest, _: Caller) -> pb.AddSystemResponse:
+        """Register a system or auditor."""
+        authorities = tuple(AuthorityId.parse(item, "authorities") for item in request.authorities)
+        added, certificate = await self._backend.systems.add(
+            request.role, request.name, authorities, request.certificate_request
+        )
+        return pb.AddSystemResponse(system=system_to_proto(added), certificate=certificate)
+
+    async def renew_system(self, request: pb.RenewSystemRequest, _: Caller) -> pb.RenewSystemResponse:
+        """Issue another certificate."""
+        renewed, certificate = await self._backend.systems.renew(
+            request.role, request.name, request.certificate_request
+        )
+        return pb.RenewSystemResponse(system=system_to_proto(renewed), certificate=certificate)
+
+    async def remove_system(self, request: pb.RemoveSystemRequest, _: Caller) -> pb.RemoveSystemResponse:
+        """Take a registration back."""
+        removed = await self._backend.systems.remove(request.role, request.name)
+        return pb.RemoveSystemResponse(system=system_to_proto(removed))
 
 
 def _queue(queue: QueueStatus) -> pb.PartnerQueue:

@@ -5,26 +5,21 @@ partner it claims to be: another partner's authority cannot mint its name. Refer
 """
 
 import hashlib
-from collections import OrderedDict, deque
-from collections.abc import Callable, Container
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import structlog
-
 from gateway.clock import Clock
-from gateway.crypto.certificates import pem_to_der, spiffe_id, verify_gateway_chain, verify_system_chain
-from gateway.errors import CallerUnknown, GatewayError
+from gateway.crypto.certificates import pem_to_der, spiffe_id, verify_gateway_chain, verify_own_chain
+from gateway.errors import CallerUnknown, TokenRejected
 from gateway.ids import PartnerId
 from gateway.model.partner import Card
-from gateway.rpc.methods import CallerKind
-
-log = structlog.get_logger(__name__)
+from gateway.rpc.methods import CallerKind, Scope
 
 JUDGED_FOR_MS: Final = 60_000
 """How long a verified chain counts before it is verified again: certificates expire while connections live."""
 REMEMBERED: Final = 1024
-REJECTED_KEPT: Final = 256
 _END: Final = b"-----END CERTIFICATE-----"
 
 
@@ -34,11 +29,15 @@ class Caller:
 
     kind: CallerKind
     principal: str
-    """partner/vn, system/early-warning or operator."""
+    """partner/vn, system/early-warning, auditor/court, token/early-warning or operator."""
     partner: PartnerId | None = None
     """Set for partners."""
     certificate_digest: bytes = b""
     """SHA-256 of the certificate presented, DER."""
+    scopes: frozenset[Scope] | None = None
+    """What its access token allows; None for callers that are known without one."""
+    rest_s: float | None = None
+    """How long its access token still counts, as of this call: its streams end with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,10 @@ class Presented:
     leaf: bytes
     """PEM; empty without a certificate."""
     intermediates: tuple[bytes, ...]
+    authorization: tuple[str, ...] = field(default=(), repr=False)
+    """Values of the metadata entry of that name. One is a token; several are an attempt to be two callers."""
+    proof: tuple[str, ...] = field(default=(), repr=False)
+    """Values of the metadata entry dpop."""
 
 
 def presented_by(context: Any) -> Presented:
@@ -60,43 +63,30 @@ def presented_by(context: Any) -> Presented:
     return Presented(context.peer(), leaf, tuple(parts[1:]))
 
 
-def _digest(leaf: bytes) -> bytes:
+def with_token(presented: Presented, context: Any) -> Presented:
+    """Return the same with the access token and proof that the call carries."""
+    found: dict[str, list[str]] = {"authorization": [], "dpop": []}
+    for key, value in context.invocation_metadata() or ():
+        if key in found:
+            found[key].append(value if isinstance(value, str) else "")
+    if not found["authorization"] and not found["dpop"]:
+        return presented
+    return Presented(
+        presented.address,
+        presented.leaf,
+        presented.intermediates,
+        tuple(found["authorization"]),
+        tuple(found["dpop"]),
+    )
+
+
+def certificate_digest(leaf: bytes) -> bytes:
+    """Return SHA-256 of a certificate (PEM), over DER.
+
+    Raises:
+        FieldInvalid: It is none.
+    """
     return hashlib.sha256(pem_to_der(leaf)).digest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectedCaller:
-    """Somebody who was turned away after TLS let it in."""
-
-    time_ms: int
-    address: str
-    fingerprint: str
-    """SHA-256 of the certificate presented, in hexadecimal; empty without one."""
-    reason: str
-
-
-class RejectedCallers:
-    """The last callers turned away, for operators: most often a partner whose card here is out of date."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._kept: deque[RejectedCaller] = deque(maxlen=REJECTED_KEPT)
-
-    def add(self, presented: Presented, error: GatewayError) -> None:
-        """Remember and log one."""
-        try:
-            fingerprint = _digest(presented.leaf).hex() if presented.leaf else ""
-        except GatewayError:
-            fingerprint = ""
-        rejected = RejectedCaller(
-            time_ms=self._clock.now_ms(), address=presented.address, fingerprint=fingerprint, reason=error.reason
-        )
-        self._kept.append(rejected)
-        log.warning("caller.rejected", peer=rejected.address, fingerprint=fingerprint, reason=rejected.reason)
-
-    def latest(self) -> tuple[RejectedCaller, ...]:
-        """Return those remembered, oldest first."""
-        return tuple(self._kept)
 
 
 class Authenticator(Protocol):
@@ -172,7 +162,7 @@ class PartnerAuthenticator:
                 kind=CallerKind.PARTNER,
                 principal=f"partner/{partner}",
                 partner=partner,
-                certificate_digest=_digest(presented.leaf),
+                certificate_digest=certificate_digest(presented.leaf),
             )
             self._judged.keep(presented, roots, now_ms, caller)
         # Last, so that only the partner itself learns that it is frozen.
@@ -184,24 +174,42 @@ class PartnerAuthenticator:
             raise CallerUnknown("the caller shows no certificate")
         claimed = self._claims.get(leaf)
         if claimed is None:
-            claimed = PartnerId(spiffe_id(leaf).removeprefix("spiffe://")[:2])
+            code, _, role = spiffe_id(leaf).removeprefix("spiffe://").partition("/")
+            if role != "gateway":
+                # Before cards are looked at: a state's systems and auditors are nobody here, whoever their state is.
+                raise CallerUnknown("the certificate is not a gateway's")
+            claimed = PartnerId(code)
             self._claims[leaf] = claimed
             if len(self._claims) > REMEMBERED:
                 self._claims.popitem(last=False)
         return claimed
 
 
+class Registrations(Protocol):
+    """What is needed of installation.registry.Registry."""
+
+    def __contains__(self, principal: object, /) -> bool: ...
+
+    def check_certificate(self, principal: str, digest: bytes) -> None:
+        """Refuse a certificate that is not one of the principal's.
+
+        Raises:
+            CallerUnknown: It is not.
+        """
+        ...
+
+
 class SystemAuthenticator:
-    """Knows this state's own systems by certificates of its own authority.
+    """Knows this state's own systems and auditors by certificates of its own authority.
 
     Args:
         own: This state.
         roots: Gives the DER certificates of its authority.
-        registered: Principals that may call, for example "system/early-warning".
+        registered: Principals that may call, for example "system/early-warning", with their certificates.
     """
 
     def __init__(
-        self, *, own: PartnerId, roots: Callable[[], tuple[bytes, ...]], registered: Container[str], clock: Clock
+        self, *, own: PartnerId, roots: Callable[[], tuple[bytes, ...]], registered: Registrations, clock: Clock
     ) -> None:
         self._own = own
         self._roots = roots
@@ -210,10 +218,21 @@ class SystemAuthenticator:
         self._judged = _Judgements()
 
     def identify(self, presented: Presented) -> Caller:
-        """Return the system that calls.
+        """Return the system or auditor that calls.
 
         Raises:
-            CallerUnknown: No certificate, not a system of this state, or not registered.
+            CallerUnknown: No certificate, not of this state, or not registered.
+            TokenRejected: An access token is shown where none is taken: never judged by less than what is shown.
+        """
+        if presented.authorization or presented.proof:
+            raise TokenRejected("no issuer of tokens is configured here")
+        return self.by_certificate(presented)
+
+    def by_certificate(self, presented: Presented) -> Caller:
+        """Return whom the certificate alone proves.
+
+        Raises:
+            CallerUnknown: As identify.
         """
         if not presented.leaf:
             raise CallerUnknown("the caller shows no certificate")
@@ -221,17 +240,18 @@ class SystemAuthenticator:
         now_ms = self._clock.now_ms()
         caller = self._judged.find(presented, roots, now_ms)
         if caller is None:
-            partner, name = verify_system_chain(presented.leaf, presented.intermediates, roots, now_ms)
+            partner, role, name = verify_own_chain(presented.leaf, presented.intermediates, roots, now_ms)
             if partner != self._own:
-                raise CallerUnknown("the certificate is of another state's system")
+                raise CallerUnknown("the certificate is of another state")
             caller = Caller(
-                kind=CallerKind.SYSTEM,
-                principal=f"system/{name}",
-                certificate_digest=_digest(presented.leaf),
+                kind=CallerKind(role),
+                principal=f"{role}/{name}",
+                certificate_digest=certificate_digest(presented.leaf),
             )
             self._judged.keep(presented, roots, now_ms, caller)
         if caller.principal not in self._registered:
             raise CallerUnknown(f"'{caller.principal}' is not registered here")
+        self._registered.check_certificate(caller.principal, caller.certificate_digest)
         return caller
 
 

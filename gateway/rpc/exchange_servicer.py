@@ -48,7 +48,9 @@ class Submitting(Protocol):
 class Reading(Protocol):
     """What is needed of exchange.reader.MessageReader."""
 
-    async def get(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
+    async def open(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
+    async def note_shown(self, opened: Sequence[OpenedMessage], *, actor: str) -> None: ...
+    async def note_listed(self, *, actor: str, count: int) -> None: ...
     async def list(
         self, *, sent: bool | None, page_size: int, page_token: str
     ) -> tuple[tuple[MessageRow, ...], str]: ...
@@ -58,7 +60,7 @@ class Reading(Protocol):
 class Acknowledging(Protocol):
     """What is needed of exchange.acknowledge.AcknowledgeService."""
 
-    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome) -> int: ...
+    async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int: ...
 
 
 class ExchangeServicer:
@@ -143,9 +145,10 @@ class ExchangeServicer:
     async def get_message(self, request: pb.GetMessageRequest, caller: Caller) -> pb.GetMessageResponse:
         """Return one message: a received one, or one that the caller's authorities sent."""
         sender = partner_from_text(request.sender, "sender") if request.sender else self._own
-        opened = await self._reading.get(sender, MessageId(request.message_id))
+        opened = await self._reading.open(sender, MessageId(request.message_id))
         if not _may_see(opened.stored.row, self._submitter(caller)):
             raise NotFound("no such message")
+        await self._reading.note_shown([opened], actor=caller.principal)
         return pb.GetMessageResponse(message=opened_to_proto(opened))
 
     async def list_messages(self, request: pb.ListMessagesRequest, caller: Caller) -> pb.ListMessagesResponse:
@@ -153,9 +156,9 @@ class ExchangeServicer:
         submitter = self._submitter(caller)
         sent = {pb.DIRECTION_SENT: True, pb.DIRECTION_RECEIVED: False}.get(request.direction)
         rows, token = await self._reading.list(sent=sent, page_size=request.page_size, page_token=request.page_token)
-        return pb.ListMessagesResponse(
-            messages=[row_to_proto(row) for row in rows if _may_see(row, submitter)], next_page_token=token
-        )
+        shown = [row_to_proto(row) for row in rows if _may_see(row, submitter)]
+        await self._reading.note_listed(actor=caller.principal, count=len(shown))
+        return pb.ListMessagesResponse(messages=shown, next_page_token=token)
 
     async def watch_messages(
         self, request: pb.WatchMessagesRequest, caller: Caller
@@ -164,20 +167,23 @@ class ExchangeServicer:
         submitter = self._submitter(caller)
         async for rows, cursor in self._reading.watch(request.since_cursor):
             # All at once: one by one, each read would wait for a turn of a loop that is busy taking in the next ones.
-            found = await asyncio.gather(*(self._event(row, submitter) for row in rows))
-            events = [event for event in found if event is not None]
+            found = await asyncio.gather(*(self._open(row) for row in rows))
+            with_body = [
+                opened
+                for row, opened in zip(rows, found, strict=True)
+                if opened is not None and row.type == RECEIVED and _may_see(opened.stored.row, submitter)
+            ]
+            await self._reading.note_shown(with_body, actor=caller.principal)
+            seen = (_event(row, opened, submitter) for row, opened in zip(rows, found, strict=True))
+            events = [event for event in seen if event is not None]
             # A batch of which nothing is for this caller still moves its cursor on.
             yield pb.WatchMessagesResponse(events=events, cursor=cursor)
 
-    async def _event(self, row: EventRow, submitter: Submitter) -> pb.Event | None:
+    async def _open(self, row: EventRow) -> OpenedMessage | None:
         try:
-            opened = await self._reading.get(row.sender, row.message_id)
+            return await self._reading.open(row.sender, row.message_id)
         except NotFound:
-            # Erased since: that it came or went is still told, without its content.
-            return event_to_proto(row, None) if row.type == RECEIVED else None
-        if not _may_see(opened.stored.row, submitter):
             return None
-        return event_to_proto(row, opened_to_proto(opened) if row.type == RECEIVED else None)
 
     async def acknowledge_message(
         self, request: pb.AcknowledgeMessageRequest, caller: Caller
@@ -185,7 +191,10 @@ class ExchangeServicer:
         """State to the sender that a system of ours has taken a message over."""
         self._submitter(caller)
         time_ms = await self._acknowledging.acknowledge(
-            partner_from_text(request.sender, "sender"), MessageId(request.message_id), Outcome.ACKNOWLEDGED_BY_SYSTEM
+            partner_from_text(request.sender, "sender"),
+            MessageId(request.message_id),
+            Outcome.ACKNOWLEDGED_BY_SYSTEM,
+            actor=caller.principal,
         )
         return pb.AcknowledgeMessageResponse(acknowledge_time=time_to_proto(time_ms))
 
@@ -202,6 +211,15 @@ def _submission(request: pb.SubmitMessageRequest, submitter: Submitter) -> Submi
         draft=draft,
         trace=current_trace(),
     )
+
+
+def _event(row: EventRow, opened: OpenedMessage | None, submitter: Submitter) -> pb.Event | None:
+    if opened is None:
+        # Erased since: that it came or went is still told, without its content.
+        return event_to_proto(row, None) if row.type == RECEIVED else None
+    if not _may_see(opened.stored.row, submitter):
+        return None
+    return event_to_proto(row, opened_to_proto(opened) if row.type == RECEIVED else None)
 
 
 def _may_see(row: MessageRow, submitter: Submitter) -> bool:

@@ -1,12 +1,14 @@
 """FederationService: what partner gateways call."""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
 from concord.v1 import federation_service_pb2 as pb
 
 from gateway.clock import Clock
-from gateway.errors import Busy, CallerUnknown, FrameMalformed
+from gateway.errors import Busy, CallerUnknown, FrameMalformed, LogForked, LogRolledBack
+from gateway.exchange.read_log import ProvedEntry
 from gateway.ids import PartnerId
 from gateway.model.partner import SignedCard
 from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
@@ -14,6 +16,7 @@ from gateway.rpc.callers import Caller
 from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.pipeline import answer_in_order
+from gateway.translog.disclosure import disclose, to_json
 
 WINDOW_FRAMES: Final = 4
 """Frames of one link worked on at once. A sender keeps more in flight (workers.open_link), so that one is there."""
@@ -32,6 +35,21 @@ class Cards(Protocol):
     async def offer(self, partner: PartnerId, signed: SignedCard) -> bool: ...
 
 
+class Log(Protocol):
+    """What is needed of exchange.keep_log.LogKeeper."""
+
+    async def newest(self) -> bytes: ...
+    async def seen_of(self, partner: PartnerId) -> bytes: ...
+    async def hear_own(self, partner: PartnerId, note: bytes) -> None: ...
+    async def hear_partner(self, partner: PartnerId, note: bytes) -> object: ...
+
+
+class LogReading(Protocol):
+    """What is needed of exchange.read_log.LogReader."""
+
+    async def prove_leaf(self, leaf: bytes, message_id: bytes) -> ProvedEntry: ...
+
+
 class FederationServicer:
     """Takes in what partners send and exchanges cards.
 
@@ -44,11 +62,15 @@ class FederationServicer:
         *,
         receiving: Receiving,
         cards: Cards,
+        log: Log,
+        log_reading: LogReading,
         clock: Clock,
         heard: Callable[[PartnerId], None] = lambda _: None,
     ) -> None:
         self._receiving = receiving
         self._cards = cards
+        self._log = log
+        self._log_reading = log_reading
         self._clock = clock
         self._heard = heard
 
@@ -93,6 +115,29 @@ class FederationServicer:
         return pb.ProbeResponse(
             partner=partner.code, certificate_digest=caller.certificate_digest, time_ms=self._clock.now_ms()
         )
+
+    async def exchange_checkpoints(
+        self, request: pb.ExchangeCheckpointsRequest, caller: Caller
+    ) -> pb.ExchangeCheckpointsResponse:
+        """Keep what the caller shows of its log and of ours, and show the same."""
+        partner = _partner(caller)
+        self._heard(partner)
+        # Ours first: if our own tree is not what we once signed, the partner still gets its answer below.
+        with contextlib.suppress(LogRolledBack):
+            await self._log.hear_own(partner, request.seen)
+        with contextlib.suppress(LogForked):
+            await self._log.hear_partner(partner, request.checkpoint)
+        return pb.ExchangeCheckpointsResponse(
+            checkpoint=await self._log.newest(), seen=await self._log.seen_of(partner)
+        )
+
+    async def prove_receipt(self, request: pb.ProveReceiptRequest, caller: Caller) -> pb.ProveReceiptResponse:
+        """Prove the step that a receipt of ours names; only who holds the receipt can name it."""
+        _partner(caller)
+        proved = await self._log_reading.prove_leaf(request.log_leaf, request.message_id)
+        record = proved.record
+        shown = "" if record.event is None else to_json(disclose(record.event, record.salts))
+        return pb.ProveReceiptResponse(leaf=record.leaf, proof=proved.proof, disclosure=shown)
 
 
 def _partner(caller: Caller) -> PartnerId:

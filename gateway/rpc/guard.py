@@ -32,12 +32,15 @@ from gateway.errors import (
     PartnerFrozen,
     PartnerUnknown,
     QuotaExceeded,
+    TokenRejected,
 )
 from gateway.ids import PartnerId
-from gateway.rpc.callers import Authenticator, Caller, Presented, RejectedCallers, presented_by
+from gateway.rpc.callers import Authenticator, Caller, Presented, presented_by, with_token
 from gateway.rpc.convert.field import check_rules
 from gateway.rpc.methods import Listener, Method, methods_of, row_of
 from gateway.rpc.refusals import refuse
+from gateway.rpc.rejected import RejectedCallers
+from gateway.rpc.tokens import TokenAuthenticator
 from gateway.telemetry.calls import UNWATCHED, Calls, WatchedCall
 
 MIN_REMAINING_S: Final = 0.1
@@ -119,8 +122,10 @@ class Guard:
         rejected: RejectedCallers,
         *,
         max_age_s: float | None = None,
+        tokens: TokenAuthenticator | None = None,
         calls: Calls = UNWATCHED,
     ) -> None:
+        self._tokens = tokens
         self._calls = calls
         self._listener = listener
         self._authenticator = authenticator
@@ -142,7 +147,7 @@ class Guard:
 
     def _handler(self, method: MethodDescriptor, servicer: object | None) -> Any:
         row = row_of(method)
-        if row.listener is not self._listener:
+        if self._listener not in row.listeners:
             raise LookupError(f"{method.full_name} is not for the {self._listener.value} listener")
         function = getattr(servicer, handler_name(method.name), None)
         if function is None and row.offered:
@@ -173,7 +178,7 @@ class Guard:
     async def _run_unary(self, route: _Route, context: Context, data: bytes) -> bytes:
         call, caller, code = self._calls.begin(self._listener.value, route.name), None, _CANCELLED
         try:
-            caller, _ = self._admit(route, context)
+            caller, _ = await self._admit(route, context)
             self._may_trace(call, context)
             _check_deadline(context)
             response: Message = await route.function(_parse(route, data), caller)
@@ -192,7 +197,7 @@ class Guard:
         stream: _OpenStream | None = None
         timers: list[asyncio.TimerHandle] = []
         try:
-            caller, presented = self._admit(route, context)
+            caller, presented = await self._admit(route, context)
             self._may_trace(call, context)
             stream = _OpenStream(route.name, caller, presented, asyncio.current_task(), reads=data is None)
             self._make_room(route, caller)
@@ -239,6 +244,9 @@ class Guard:
         age_s = self._max_age_s or route.row.max_age_s
         if age_s is None:
             return []
+        if stream.caller.rest_s is not None:
+            # A token that has ended must not go on reading through a stream that it opened.
+            age_s = min(age_s, stream.caller.rest_s)
         loop = asyncio.get_running_loop()
         return [loop.call_later(age_s, stream.end), loop.call_later(age_s + END_GRACE_S, stream.end_now)]
 
@@ -260,16 +268,26 @@ class Guard:
 
     # --- steps -----------------------------------------------------------------------------------------------
 
-    def _admit(self, route: _Route, context: Context) -> tuple[Caller, Presented]:
+    async def _admit(self, route: _Route, context: Context) -> tuple[Caller, Presented]:
         presented = presented_by(context)
+        if self._listener is Listener.EXCHANGE:
+            presented = with_token(presented, context)
         try:
-            caller = self._authenticator.identify(presented)
-        except (CallerUnknown, PartnerUnknown, PartnerFrozen) as error:
-            self._rejected.add(presented, error)
+            if self._tokens is None:
+                caller = self._authenticator.identify(presented)
+            else:
+                caller = await self._tokens.admit(presented, route.name)
+        except (CallerUnknown, PartnerUnknown, PartnerFrozen, TokenRejected) as error:
+            self._rejected.add(presented, error, self._listener)
             raise
+        problem = None
         if caller.kind not in route.row.callers:
-            forbidden = MethodNotAllowed(f"a {caller.kind.value} may not call {route.name}")
-            self._rejected.add(presented, forbidden)
+            problem = f"a {caller.kind.value} may not call {route.name}"
+        elif caller.scopes is not None and route.row.scope is not None and route.row.scope not in caller.scopes:
+            problem = f"{route.name} needs a token with the scope {route.row.scope.value}"
+        if problem is not None:
+            forbidden = MethodNotAllowed(problem)
+            self._rejected.add(presented, forbidden, self._listener)
             raise forbidden
         if not route.row.offered:
             raise MethodUnimplemented(f"{route.name} is not offered by this version")
@@ -295,7 +313,19 @@ class Guard:
             try:
                 self._authenticator.identify(stream.presented)
             except GatewayError as error:
-                self._rejected.add(stream.presented, error)
+                self._rejected.add(stream.presented, error, self._listener)
+                stream.stop(error)
+
+    def recheck_all(self) -> None:
+        """Judge all open streams anew, after registrations of systems changed."""
+        for stream in list(self._streams):
+            try:
+                if self._tokens is None:
+                    self._authenticator.identify(stream.presented)
+                else:
+                    self._tokens.still_holds(stream.caller, stream.presented)
+            except GatewayError as error:
+                self._rejected.add(stream.presented, error, self._listener)
                 stream.stop(error)
 
     def end_streams(self) -> None:

@@ -24,6 +24,10 @@ class CallerKind(Enum):
     """Another state's gateway: a certificate with spiffe://<partner>/gateway below a root in that partner's card."""
     SYSTEM = "system"
     """A system of this state that is registered: spiffe://<own>/system/<name> below our own authority."""
+    AUDITOR = "auditor"
+    """Reads, never acts: spiffe://<own>/auditor/<name> below our own authority, or a token of that role."""
+    OFFICER = "officer"
+    """A liaison officer. Nothing identifies one yet: every method refuses, and what will be theirs is in the table."""
     OPERATOR = "operator"
     """Whoever may open the Unix socket."""
 
@@ -36,11 +40,38 @@ class Listener(Enum):
     ADMIN = "admin"
 
 
+COMES_BY: Final[dict[Listener, frozenset[CallerKind]]] = {
+    Listener.FEDERATION: frozenset({CallerKind.PARTNER}),
+    Listener.EXCHANGE: frozenset({CallerKind.SYSTEM, CallerKind.AUDITOR}),
+    Listener.ADMIN: frozenset({CallerKind.OPERATOR}),
+}
+"""Whom a listener can identify. Any other kind is a stranger there, whatever it may do elsewhere."""
+
+
+class Scope(Enum):
+    """What an access token must allow. A certificate allows all that its kind may do."""
+
+    SUBMIT = "concord.submit"
+    READ = "concord.read"
+    AUDIT = "concord.audit"
+
+
+class Verdict(Enum):
+    """What a caller of a kind meets when it calls a method on a listener."""
+
+    ALLOWED = "allowed"
+    ABSENT = "absent"
+    """The service is not there: UNIMPLEMENTED from gRPC itself, before anybody asks who calls."""
+    STRANGER = "CALLER_UNKNOWN"
+    FORBIDDEN = "METHOD_NOT_ALLOWED"
+    UNIMPLEMENTED = "METHOD_UNIMPLEMENTED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """The rules of one method."""
 
-    listener: Listener
+    listeners: frozenset[Listener]
     callers: frozenset[CallerKind]
     max_bytes: int
     """Largest request message; a stream's each."""
@@ -54,6 +85,8 @@ class Method:
     """Requests are frames of a link, and what is wrong with one is called FRAME_MALFORMED."""
     max_streams: int = 0
     """Streams that one caller may have open; one more ends the oldest, which may be half-open. For streams only."""
+    scope: Scope | None = None
+    """None: any token will do."""
 
 
 SMALL_BYTES: Final = 4096
@@ -62,6 +95,10 @@ DRAFT_BYTES: Final = 2_100_000
 """A body of 2,000,000 bytes with the fields around it; what is larger inside is refused with the body's own limit."""
 CARD_BYTES: Final = 70_000
 """partner.proto: a card of 64 KiB with up to four signatures."""
+REQUEST_BYTES: Final = 32_768
+"""A certificate request of 16 KiB with a name and up to 64 authorities of 128 bytes."""
+CHECKPOINTS_BYTES: Final = 34_000
+"""Two checkpoints of 16 KiB."""
 FRAME_BYTES: Final = 4 << 20
 """A frame of a link, or of streamed submissions."""
 STREAM_AGE_S: Final = 3600.0
@@ -73,12 +110,14 @@ MAX_WATCHING: Final = 64
 """Such a stream holds no requests."""
 
 
-def _unary(
-    listener: Listener, caller: CallerKind, max_bytes: int = SMALL_BYTES, *, offered: bool = True, checked: bool = True
-) -> Method:
+Who = tuple[frozenset[Listener], frozenset[CallerKind], Scope | None]
+
+
+def _unary(who: Who, max_bytes: int = SMALL_BYTES, *, offered: bool = True, checked: bool = True) -> Method:
     return Method(
-        listener=listener,
-        callers=frozenset({caller}),
+        listeners=who[0],
+        callers=who[1],
+        scope=who[2],
         max_bytes=max_bytes,
         max_age_s=None,
         offered=offered,
@@ -87,8 +126,7 @@ def _unary(
 
 
 def _stream(
-    listener: Listener,
-    caller: CallerKind,
+    who: Who,
     max_bytes: int = SMALL_BYTES,
     *,
     max_streams: int = MAX_WATCHING,
@@ -96,8 +134,9 @@ def _stream(
     is_link: bool = False,
 ) -> Method:
     return Method(
-        listener=listener,
-        callers=frozenset({caller}),
+        listeners=who[0],
+        callers=who[1],
+        scope=who[2],
         max_bytes=max_bytes,
         max_age_s=STREAM_AGE_S,
         checked=checked,
@@ -106,40 +145,63 @@ def _stream(
     )
 
 
-_EXCHANGE = (Listener.EXCHANGE, CallerKind.SYSTEM)
-_FEDERATION = (Listener.FEDERATION, CallerKind.PARTNER)
-_ADMIN = (Listener.ADMIN, CallerKind.OPERATOR)
+_ON_EXCHANGE: Final = frozenset({Listener.EXCHANGE})
+_SUBMIT: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM}), Scope.SUBMIT)
+_READ: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM}), Scope.READ)
+_APPROVALS: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM, CallerKind.OFFICER}), Scope.READ)
+_AUDIT: Final[Who] = (
+    frozenset({Listener.EXCHANGE, Listener.ADMIN}),
+    frozenset({CallerKind.AUDITOR, CallerKind.OPERATOR}),
+    Scope.AUDIT,
+)
+_OPEN: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM, CallerKind.AUDITOR}), None)
+_FEDERATION: Final[Who] = (frozenset({Listener.FEDERATION}), frozenset({CallerKind.PARTNER}), None)
+_ADMIN: Final[Who] = (frozenset({Listener.ADMIN}), frozenset({CallerKind.OPERATOR}), None)
 
 METHODS: Final[dict[str, Method]] = {
-    "concord.v1.ExchangeService.SubmitMessage": _unary(*_EXCHANGE, DRAFT_BYTES, checked=False),
+    "concord.v1.ExchangeService.SubmitMessage": _unary(_SUBMIT, DRAFT_BYTES, checked=False),
     "concord.v1.ExchangeService.SubmitMessages": _stream(
-        *_EXCHANGE, FRAME_BYTES, max_streams=MAX_SUBMITTING, checked=False
+        _SUBMIT, FRAME_BYTES, max_streams=MAX_SUBMITTING, checked=False
     ),
-    "concord.v1.ExchangeService.ValidateMessage": _unary(*_EXCHANGE, DRAFT_BYTES, checked=False),
-    "concord.v1.ExchangeService.GetMessage": _unary(*_EXCHANGE),
-    "concord.v1.ExchangeService.ListMessages": _unary(*_EXCHANGE),
-    "concord.v1.ExchangeService.WatchMessages": _stream(*_EXCHANGE),
-    "concord.v1.ExchangeService.AcknowledgeMessage": _unary(*_EXCHANGE),
-    "concord.v1.ApprovalService.ListApprovals": _unary(*_EXCHANGE, offered=False),
-    "concord.v1.AuditService.GetHead": _unary(*_EXCHANGE, offered=False),
-    "grpc.health.v1.Health.Check": _unary(*_EXCHANGE),
-    "grpc.health.v1.Health.List": _unary(*_EXCHANGE),
-    "grpc.health.v1.Health.Watch": _stream(*_EXCHANGE),
-    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": _stream(*_EXCHANGE),
-    "concord.v1.FederationService.Link": _stream(*_FEDERATION, FRAME_BYTES, max_streams=MAX_LINKS, is_link=True),
-    "concord.v1.FederationService.GetCard": _unary(*_FEDERATION, CARD_BYTES),
-    "concord.v1.FederationService.Probe": _unary(*_FEDERATION),
-    "concord.v1.AdminService.GetStatus": _unary(*_ADMIN),
-    "concord.v1.AdminService.ListOutbox": _unary(*_ADMIN),
-    "concord.v1.AdminService.ListPartners": _unary(*_ADMIN),
-    "concord.v1.AdminService.GetOwnCard": _unary(*_ADMIN),
-    "concord.v1.AdminService.AddPartner": _unary(*_ADMIN, CARD_BYTES),
-    "concord.v1.AdminService.SetPartnerFrozen": _unary(*_ADMIN),
-    "concord.v1.AdminService.RotateKeys": _unary(*_ADMIN),
-    "concord.v1.AdminService.SubmitLocal": _unary(*_ADMIN, DRAFT_BYTES, checked=False),
-    "concord.v1.AdminService.ListInbox": _unary(*_ADMIN),
-    "concord.v1.AdminService.GetDelivery": _unary(*_ADMIN),
-    "concord.v1.AdminService.TestPartner": _unary(*_ADMIN),
+    "concord.v1.ExchangeService.ValidateMessage": _unary(_SUBMIT, DRAFT_BYTES, checked=False),
+    "concord.v1.ExchangeService.GetMessage": _unary(_READ),
+    "concord.v1.ExchangeService.ListMessages": _unary(_READ),
+    "concord.v1.ExchangeService.WatchMessages": _stream(_READ),
+    "concord.v1.ExchangeService.AcknowledgeMessage": _unary(_READ),
+    "concord.v1.ApprovalService.ListApprovals": _unary(_APPROVALS, offered=False),
+    "concord.v1.AuditService.GetHead": _unary(_AUDIT),
+    "concord.v1.AuditService.SearchEntries": _unary(_AUDIT),
+    "concord.v1.AuditService.ListEntries": _unary(_AUDIT),
+    "concord.v1.AuditService.ProveEntry": _unary(_AUDIT),
+    "concord.v1.AuditService.ProveConsistency": _unary(_AUDIT),
+    "concord.v1.AuditService.GetTile": _unary(_AUDIT),
+    "concord.v1.AuditService.CheckLog": _stream(_AUDIT, max_streams=2),
+    "grpc.health.v1.Health.Check": _unary(_OPEN),
+    "grpc.health.v1.Health.List": _unary(_OPEN),
+    "grpc.health.v1.Health.Watch": _stream(_OPEN),
+    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": _stream(_OPEN),
+    "concord.v1.FederationService.Link": _stream(_FEDERATION, FRAME_BYTES, max_streams=MAX_LINKS, is_link=True),
+    "concord.v1.FederationService.GetCard": _unary(_FEDERATION, CARD_BYTES),
+    "concord.v1.FederationService.Probe": _unary(_FEDERATION),
+    "concord.v1.FederationService.ExchangeCheckpoints": _unary(_FEDERATION, CHECKPOINTS_BYTES),
+    "concord.v1.FederationService.ProveReceipt": _unary(_FEDERATION),
+    "concord.v1.AdminService.GetStatus": _unary(_ADMIN),
+    "concord.v1.AdminService.ListOutbox": _unary(_ADMIN),
+    "concord.v1.AdminService.ListPartners": _unary(_ADMIN),
+    "concord.v1.AdminService.GetOwnCard": _unary(_ADMIN),
+    "concord.v1.AdminService.AddPartner": _unary(_ADMIN, CARD_BYTES),
+    "concord.v1.AdminService.SetPartnerFrozen": _unary(_ADMIN),
+    "concord.v1.AdminService.RemovePartner": _unary(_ADMIN),
+    "concord.v1.AdminService.RotateKeys": _unary(_ADMIN),
+    "concord.v1.AdminService.SubmitLocal": _unary(_ADMIN, DRAFT_BYTES, checked=False),
+    "concord.v1.AdminService.ListInbox": _unary(_ADMIN),
+    "concord.v1.AdminService.GetDelivery": _unary(_ADMIN),
+    "concord.v1.AdminService.TestPartner": _unary(_ADMIN),
+    "concord.v1.AdminService.ListRejectedCallers": _unary(_ADMIN),
+    "concord.v1.AdminService.ListSystems": _unary(_ADMIN),
+    "concord.v1.AdminService.AddSystem": _unary(_ADMIN, REQUEST_BYTES),
+    "concord.v1.AdminService.RenewSystem": _unary(_ADMIN, REQUEST_BYTES),
+    "concord.v1.AdminService.RemoveSystem": _unary(_ADMIN),
 }
 """By full name as the descriptors give it."""
 
@@ -177,16 +239,34 @@ def row_of(method: MethodDescriptor) -> Method:
 
 
 def services_on(listener: Listener) -> tuple[ServiceDescriptor, ...]:
-    """Return the services of a listener.
+    """Return the services of a listener. A service is whole on each listener it is on.
 
     Raises:
-        LookupError: A method has no row, or a service is spread over listeners.
+        LookupError: A method has no row, or methods of one service are on different listeners.
     """
     found = []
     for service in services():
-        listeners = {row_of(method).listener for method in methods_of(service)}
+        listeners = {row_of(method).listeners for method in methods_of(service)}
         if len(listeners) != 1:
-            raise LookupError(f"{service.full_name} must be on exactly one listener")
-        if listener in listeners:
+            raise LookupError(f"the methods of {service.full_name} must all be on the same listeners")
+        if listener in next(iter(listeners)):
             found.append(service)
     return tuple(found)
+
+
+def verdict(name: str, kind: CallerKind, listener: Listener) -> Verdict:
+    """Return what a caller of a kind meets: the whole table of access, one cell at a time.
+
+    Raises:
+        LookupError: There is no such method.
+    """
+    row = METHODS.get(name)
+    if row is None:
+        raise LookupError(f"no row for {name} in gateway.rpc.methods")
+    if listener not in row.listeners:
+        return Verdict.ABSENT
+    if kind not in COMES_BY[listener]:
+        return Verdict.STRANGER
+    if kind not in row.callers:
+        return Verdict.FORBIDDEN
+    return Verdict.ALLOWED if row.offered else Verdict.UNIMPLEMENTED

@@ -1,7 +1,6 @@
 """Works on several frames of a stream at once and answers them in their order."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -44,7 +43,5 @@ async def answer_in_order(
         leftover: list[asyncio.Future[Any]] = [starting, *working]
         for item in leftover:
             item.cancel()
-        for item in leftover:
-            # Only the first error is told; what it cut off has no caller any more.
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await item
+        # Only the first error is told; what it cut off has no caller any more. Our own cancellation still counts.
+        await asyncio.gather(*leftover, return_exceptions=True)

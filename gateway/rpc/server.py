@@ -13,14 +13,15 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from gateway.clock import Clock
 from gateway.errors import ConfigInvalid
-from gateway.exchange.submit import Submitter
 from gateway.ids import PartnerId
+from gateway.issuers import Issuer
 from gateway.ports import LinkIdentity
 from gateway.rpc.admin_servicer import AdminBackend, AdminServicer
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import (
     Directory,
     PartnerAuthenticator,
-    RejectedCallers,
+    Registrations,
     SocketAuthenticator,
     SystemAuthenticator,
 )
@@ -29,7 +30,9 @@ from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.guard import Guard
 from gateway.rpc.health import Availability, ClosedReflection, HealthServicer, ReflectionServicer
 from gateway.rpc.methods import FRAME_BYTES, Listener, services_on
-from gateway.rpc.tls import Roots, partner_roots, server_credentials
+from gateway.rpc.rejected import RejectedCallers
+from gateway.rpc.tls import Roots, anonymous_credentials, partner_roots, server_credentials
+from gateway.rpc.tokens import KeySource, TokenAuthenticator
 from gateway.telemetry.calls import UNWATCHED, Calls
 
 SOCKET_FILE: Final = "admin.sock"
@@ -65,6 +68,11 @@ class ListenerServer:
         self._handlers = [guard.handlers(item, by) for item, by in services.items()]
         # Made when it starts: a server of gRPC's that never runs cannot be disposed of quietly.
         self._server: grpc.aio.Server | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started."""
+        return self._server is not None
 
     async def start(self) -> int:
         """Listen and return the port bound (0 for the socket).
@@ -160,17 +168,38 @@ def federation_listener(
     return ListenerServer(guard, services, _bind_tls(address, "listen.federation", credentials))
 
 
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Whose access tokens the exchange listener takes."""
+
+    issuers: Mapping[str, tuple[Issuer, KeySource]]
+    """By the claim iss."""
+    address: str | None
+    """host:port of a second port, where callers show no certificate."""
+
+
+def _both(first: Callable[[Any], int], second: Callable[[Any], int]) -> Callable[[Any], int]:
+    def bind(server: Any) -> int:
+        port = first(server)
+        second(server)
+        return port
+
+    return bind
+
+
 def exchange_listener(
     *,
     address: str,
     own: PartnerId,
     identity: Callable[[], LinkIdentity],
     own_roots: Roots,
-    submitters: Mapping[str, Submitter],
+    submitters: Registrations,
     clock: Clock,
     servicer: ExchangeServicer,
+    audit: AuditServicer | None,
     rejected: RejectedCallers,
     max_stream_age_s: float | None = None,
+    tokens: TokenSettings | None = None,
     calls: Calls = UNWATCHED,
     store: Availability | None = None,
     reflection: bool = True,
@@ -182,36 +211,55 @@ def exchange_listener(
         own: This state.
         identity: Gives our current certificate and key.
         own_roots: Gives the certificates (DER) of our own authority, which issues systems' certificates.
-        submitters: Who may call, by principal, for example "system/early-warning".
+        submitters: Who may call, by principal, for example "system/early-warning", with which certificates.
         clock: Says when certificates are judged.
         servicer: Answers.
+        audit: Answers auditors.
         rejected: Remembers who was turned away.
         max_stream_age_s: Instead of that in methods.py.
+        tokens: Whose access tokens are taken; None for none.
         calls: Counts and draws calls.
         store: Whether what is handed in can be stored; without it health says that it can.
         reflection: Whether callers are shown the descriptors.
     """
     authenticator = SystemAuthenticator(own=own, roots=own_roots, registered=submitters, clock=clock)
-    guard = Guard(Listener.EXCHANGE, authenticator, rejected, max_age_s=max_stream_age_s, calls=calls)
+    gate = None
+    if tokens is not None:
+        gate = TokenAuthenticator(
+            issuers=tokens.issuers, default_resource=f"https://{address}", systems=authenticator, clock=clock
+        )
+    guard = Guard(Listener.EXCHANGE, authenticator, rejected, max_age_s=max_stream_age_s, tokens=gate, calls=calls)
     found = services_on(Listener.EXCHANGE)
     names: Sequence[str] = [item.full_name for item in found]
     health = HealthServicer(names, store=store)
     servicers: dict[str, object] = {
         "concord.v1.ExchangeService": servicer,
+        "concord.v1.AuditService": audit,
         "grpc.health.v1.Health": health,
         "grpc.reflection.v1alpha.ServerReflection": ReflectionServicer(names) if reflection else ClosedReflection(),
     }
     services = {item: servicers.get(item.full_name) for item in found}
     bind = _bind_tls(address, "listen.exchange", server_credentials(identity, own_roots))
+    if tokens is not None and tokens.address is not None:
+        bind = _both(bind, _bind_tls(tokens.address, "listen.tokens", anonymous_credentials(identity)))
     return ListenerServer(guard, services, bind, on_stop=health.stop)
 
 
 def admin_listener(
-    *, home: Path, backend: AdminBackend, rejected: RejectedCallers, calls: Calls = UNWATCHED
+    *,
+    home: Path,
+    backend: AdminBackend,
+    audit: AuditServicer | None,
+    rejected: RejectedCallers,
+    calls: Calls = UNWATCHED,
 ) -> ListenerServer:
     """Return the listener for operators: a Unix socket in the home that only this user may open."""
     guard = Guard(Listener.ADMIN, SocketAuthenticator(), rejected, calls=calls)
-    services = dict.fromkeys(services_on(Listener.ADMIN), AdminServicer(backend))
+    servicers: dict[str, object] = {
+        "concord.v1.AdminService": AdminServicer(backend),
+        "concord.v1.AuditService": audit,
+    }
+    services = {item: servicers.get(item.full_name) for item in services_on(Listener.ADMIN)}
     return ListenerServer(guard, services, _bind_socket((home / SOCKET_FILE).absolute()))
 
 
@@ -224,11 +272,23 @@ class BoundPorts:
 
 
 class Servers:
-    """All listeners of one gateway."""
+    """All listeners of one gateway.
 
-    def __init__(self, *, federation: ListenerServer, exchange: ListenerServer | None, admin: ListenerServer) -> None:
+    Args:
+        expects_systems: False leaves the exchange listener closed until open_exchange.
+    """
+
+    def __init__(
+        self,
+        *,
+        federation: ListenerServer,
+        exchange: ListenerServer | None,
+        admin: ListenerServer,
+        expects_systems: bool = True,
+    ) -> None:
         self._federation = federation
         self._exchange = exchange
+        self._expects_systems = expects_systems
         self._admin = admin
 
     async def start(self) -> BoundPorts:
@@ -239,12 +299,20 @@ class Servers:
         """
         try:
             federation = await self._federation.start()
-            exchange = await self._exchange.start() if self._exchange is not None else None
+            exchange = await self.open_exchange() if self._expects_systems else None
             await self._admin.start()
         except BaseException:
             await self.stop(0)
             raise
         return BoundPorts(federation=federation, exchange=exchange)
+
+    async def open_exchange(self) -> int | None:
+        """Start the exchange listener if it does not run; its first caller has been registered.
+
+        Raises:
+            ConfigInvalid: The address cannot be bound.
+        """
+        return None if self._exchange is None or self._exchange.running else await self._exchange.start()
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Stop all at once, so that the grace is waited for once."""

@@ -16,20 +16,31 @@ Roots = Callable[[], tuple[bytes, ...]]
 """Gives DER certificates."""
 
 
-def server_credentials(identity: Callable[[], LinkIdentity], roots: Roots) -> grpc.ServerCredentials:
+def anonymous_credentials(identity: Callable[[], LinkIdentity]) -> grpc.ServerCredentials:
+    """Return credentials that show the current identity and ask for no certificate: callers prove themselves by token.
+
+    gRPC cannot ask for a certificate and do without one, so this needs a port of its own.
+    """
+    return server_credentials(identity, lambda: (), ask=False)
+
+
+def server_credentials(
+    identity: Callable[[], LinkIdentity], roots: Roots, *, ask: bool = True
+) -> grpc.ServerCredentials:
     """Return credentials that show the current identity and ask callers for a certificate below the current roots.
 
     Connections made before a change keep what they were made with: the guard judges each call and open stream anew.
 
     Args:
         identity: Gives this gateway's current certificate and key. Called in a thread of gRPC's, so must not block.
-        roots: Gives the roots trusted now. Not empty: without roots TLS would not ask for certificates.
+        roots: Gives the roots trusted now. Not empty where callers are asked: without roots TLS would not ask.
+        ask: False asks callers for no certificate.
     """
 
     def made_of(identity: LinkIdentity, roots: tuple[bytes, ...]) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
             [(identity.private_key_pem, identity.certificate_chain_pem)],
-            root_certificates=b"".join(der_to_pem(der) for der in roots),
+            root_certificates=b"".join(der_to_pem(der) for der in roots) or None,
         )
 
     shown = (identity(), roots())
@@ -46,7 +57,7 @@ def server_credentials(identity: Callable[[], LinkIdentity], roots: Roots) -> gr
         return made
 
     # The types that come with grpc do not know that the fetcher may return None.
-    return grpc.dynamic_ssl_server_credentials(made_of(*shown), fetch, require_client_authentication=True)  # type: ignore[arg-type]
+    return grpc.dynamic_ssl_server_credentials(made_of(*shown), fetch, require_client_authentication=ask)  # type: ignore[arg-type]
 
 
 def partner_roots(tls_roots: Callable[[], dict[PartnerId, tuple[bytes, ...]]], own_roots: Roots) -> Roots:

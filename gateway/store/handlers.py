@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway import ports
-from gateway.store import events, leases, partners, receipts, receiving, sending, submissions, views
+from gateway.store import (
+    events,
+    leases,
+    log,
+    log_reading,
+    partners,
+    receipts,
+    receiving,
+    sending,
+    submissions,
+    threads,
+    views,
+)
 from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
@@ -22,17 +34,29 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.EraseMessage: one_by_one(views.erase_message),
     ports.PutCard: one_by_one(partners.put_card),
     ports.FreezePartner: one_by_one(partners.freeze_partner),
+    ports.RemovePartner: one_by_one(partners.remove_partner),
     ports.NoteSuccess: one_by_one(partners.note_success),
+    ports.StoreKeys: submissions.store_keys,
+    ports.AppendLog: log.append_log,
+    ports.OpenLog: one_by_one(log.open_log),
+    ports.EraseDisclosure: one_by_one(log.erase_disclosure),
+    ports.KeepPartnerCheckpoint: one_by_one(log.keep_partner_checkpoint),
+    # After everything that enqueues, so that what shares the commit is in the tree with it.
+    ports.IntegrateLog: one_by_one(log.integrate_log),
+    ports.CommitCheckpoint: one_by_one(log.commit_checkpoint),
 }
 """In the order in which kinds are applied within a commit."""
 
 ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingEnvelopes: sending.waiting_envelopes,
     ports.ExpiringEnvelopes: sending.expiring_envelopes,
+    ports.EnvelopesFor: sending.envelopes_for,
     ports.ThreadHeads: submissions.thread_heads,
     ports.SentSecrets: sending.sent_secrets,
+    ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
     ports.QueueDepths: sending.queue_depths,
+    ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,
     ports.EventsSince: events.events_since,
@@ -42,6 +66,15 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.CountMessages: views.count_messages,
     ports.FindRequest: submissions.find_request,
     ports.Partners: partners.partners,
+    ports.ReadLogHead: log_reading.read_log_head,
+    ports.ProveInclusion: log_reading.prove_inclusion,
+    ports.ProveConsistency: log_reading.prove_consistency,
+    ports.RootAt: log_reading.root_at,
+    ports.ReadTile: log_reading.read_tile,
+    ports.ReadLog: log_reading.read_log,
+    ports.SearchLog: log_reading.search_log,
+    ports.Checkpoints: log_reading.checkpoints,
+    ports.PartnerCheckpoints: log_reading.partner_checkpoints,
 }
 
 

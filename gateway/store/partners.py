@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy import and_, bindparam, delete, func, select, update
 
 from gateway.ids import PartnerId
 from gateway.model.partner import CardSignature, KeyPurpose, SignedCard
-from gateway.ports import FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard
-from gateway.store.statement import Insert, Statement
-from gateway.store.tables import card, card_signature, partner
+from gateway.ports import FreezePartner, NoteSuccess, PartnerRow, Partners, PutCard, RemovePartner
+from gateway.store.log import add_log
+from gateway.store.statement import Insert, Statement, constant
+from gateway.store.tables import WAITING, acknowledgement, card, card_signature, outbox, partner
 from gateway.store.transaction import Session, Transaction
 
 LOCK_PARTNER: Final = Statement(
@@ -29,6 +30,17 @@ DROP_SIGNATURES: Final = Statement(
 ADD_SIGNATURES: Final = Insert(card_signature)
 FREEZE: Final = Statement(
     update(partner).where(partner.c.partner == bindparam("of_partner")).values(frozen=bindparam("new_frozen"))
+)
+COUNT_WAITING: Final = Statement(
+    select(func.count())
+    .select_from(outbox)
+    .where(outbox.c.state == constant(WAITING), outbox.c.partner == bindparam("of_partner"))
+)
+REMOVE: Final = Statement(delete(partner).where(partner.c.partner == bindparam("of_partner")))
+DROP_RECEIPTS: Final = Statement(
+    update(acknowledgement)
+    .where(acknowledgement.c.partner == bindparam("of_partner"), acknowledgement.c.waiting == constant(1))
+    .values(waiting=constant(0))
 )
 NOTE_SUCCESS: Final = Statement(
     update(partner).where(partner.c.partner == bindparam("of_partner")).values(last_success_ms=bindparam("now_ms"))
@@ -67,6 +79,7 @@ def put_card(tx: Transaction, operation: PutCard) -> bool:
             for place, item in enumerate(operation.card.signatures)
         ],
     )
+    add_log(tx, [operation.log])
     tx.touch("cards")
     return True
 
@@ -75,9 +88,26 @@ def freeze_partner(tx: Transaction, operation: FreezePartner) -> bool:
     """Freeze or thaw."""
     if not tx.run(FREEZE, of_partner=operation.partner.code, new_frozen=int(operation.frozen)):
         return False
+    add_log(tx, [operation.log])
     tx.touch("cards")
     tx.touch_outbox(operation.partner.code)
     return True
+
+
+def remove_partner(tx: Transaction, operation: RemovePartner) -> int | None:
+    """Forget a partner for whom nothing waits. Its cards stay: they say whose keys signed what is kept."""
+    code = operation.partner.code
+    if tx.row(LOCK_PARTNER, of_partner=code) is None:
+        return None
+    (waiting,) = tx.row(COUNT_WAITING, of_partner=code) or (0,)
+    if waiting:
+        return int(waiting)
+    tx.run(REMOVE, of_partner=code)
+    tx.run(DROP_RECEIPTS, of_partner=code)
+    add_log(tx, [operation.log])
+    tx.touch("cards")
+    tx.touch_outbox(code)
+    return 0
 
 
 def note_success(tx: Transaction, operation: NoteSuccess) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy import Integer, String, bindparam, func, literal_column, select, update
 
-from gateway.ids import PartnerId
 from gateway.store.events import ADD_WAITING_EVENTS, EventColumns
+from gateway.store.log import ADD_WAITING, LOG_BATCH, PUT_MARK
 from gateway.store.statement import Insert, Statement
 from gateway.store.tables import COUNTERS, message_key
-from gateway.store.transaction import Cursor, Transaction
+from gateway.store.transaction import Cursor, LogColumns, Transaction
 
 CHANNEL: Final = "concord"
 _PAYLOAD_TOPICS: Final = 200
@@ -22,13 +22,11 @@ TAKE: Final = {
             func.generate_series(1, bindparam("amount", type_=Integer)).alias("place")
         )
     )
-    for name in COUNTERS
+    for name in (*COUNTERS, "log")
 }
 PUT_KEYS: Final = Insert(message_key)
 ERASE_KEY: Final = Statement(
-    update(message_key)
-    .where(message_key.c.message_id == bindparam("of_message"), message_key.c.sender == bindparam("of_sender"))
-    .values(wrapped=bindparam("no_key"))
+    update(message_key).where(message_key.c.key_id == bindparam("of_key")).values(wrapped=bindparam("no_key"))
 )
 NOTIFY: Final = Statement(select(func.pg_notify(CHANNEL, bindparam("topics", type_=String))))
 
@@ -50,13 +48,26 @@ class PostgresTransaction(Transaction):
             self.insert(ADD_WAITING_EVENTS, [(number, *row) for number, row in zip(numbers, rows, strict=True)])
             self.touch("events")
 
-    def put_keys(self, rows: Sequence[tuple[bytes, str, bytes]]) -> None:
+    def add_log(self, rows: Sequence[LogColumns]) -> None:
+        """Enqueue entries that wait for their positions."""
+        if rows:
+            numbers = self.take("log", len(rows))
+            self.insert(ADD_WAITING, [(number, *row) for number, row in zip(numbers, rows, strict=True)])
+            self.touch("log.new")
+            if len(rows) >= LOG_BATCH:
+                self.touch("log.batch")
+
+    def mark_log(self, size: int, root: bytes) -> None:
+        """Set the mark with this very commit."""
+        self.insert(PUT_MARK, [(1, size, root)])
+
+    def put_keys(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep keys in their schema, with this very commit."""
         self.insert(PUT_KEYS, rows)
 
-    def erase_key(self, message_id: bytes, sender: PartnerId) -> bool:
+    def erase_key(self, key_id: bytes) -> None:
         """Erase a key with this commit."""
-        return self.run(ERASE_KEY, of_message=message_id, of_sender=sender.code, no_key=b"") > 0
+        self.run(ERASE_KEY, of_key=key_id, no_key=b"")
 
     def notify(self) -> None:
         """Tell the other replicas what is touched, once this is committed."""

@@ -7,13 +7,15 @@ from sqlalchemy import bindparam, select, update
 
 from gateway.errors import LeaseLost
 from gateway.model.envelope import Outcome
-from gateway.ports import BuryEnvelopes, CommitReceipts, StoredReceipt
+from gateway.ports import BuryEnvelopes, CommitReceipts, LogEntry, StoredReceipt
 from gateway.store.events import OUTCOME_EVENTS, EventColumns
 from gateway.store.leases import check_epoch
+from gateway.store.log import add_log
 from gateway.store.rows import digest_head, pack_proof
 from gateway.store.statement import Insert, Lookup
 from gateway.store.tables import EXPIRED, RECEIVED, REFUSED, RUNGS, WAITING, outbox, resealed, rung, sent
 from gateway.store.transaction import Row, Transaction
+from gateway.translog.entry import EventType, LogEvent, leaf
 
 DELIVERIES: Final = Lookup(
     lambda keys: (
@@ -92,6 +94,7 @@ class _Climb:
         self._stored = {row[0] for row in tx.look_up(STORED_RUNGS, unsure)}
         self._rungs: list[tuple[Any, ...]] = []
         self._events: list[EventColumns] = []
+        self._log: list[LogEntry] = []
         self._ended: dict[int, int] = {}
 
     def _find(self, partner: str, item: StoredReceipt) -> Row | None:
@@ -119,6 +122,7 @@ class _Climb:
         self._stored.add(number)
         self._rungs.append((number, receipt.time_ms, receipt.reason, *pack_proof(item.proof)))
         self._events.append((OUTCOME_EVENTS[receipt.outcome], now_ms, sender, message_id, partner, receipt.reason))
+        self._log.append(_step(item, now_ms, partner, message_id))
         state = _NEXT.get((self._states[delivery], receipt.outcome))
         if state is not None:
             self._states[delivery] = self._ended[delivery] = state
@@ -129,7 +133,24 @@ class _Climb:
         for state in (RECEIVED, REFUSED, EXPIRED):
             tx.run_for(SET_STATE, [key for key, value in self._ended.items() if value == state], new_state=state)
         tx.add_events(self._events)
+        add_log(tx, self._log)
         return len(self._ended)
+
+
+def _step(item: StoredReceipt, now_ms: int, partner: str, message_id: bytes) -> LogEntry:
+    receipt = item.receipt
+    ours = item.proof.issuer.code != partner
+    event = LogEvent(
+        type=EventType.MESSAGE_EXPIRED if ours else EventType.RECEIPT_STORED,
+        time_ms=now_ms,
+        actor="gateway" if ours else f"partner/{partner}",
+        partner=partner,
+        subject=message_id,
+        digest=receipt.envelope_digest,
+        outcome=receipt.outcome.name,
+        reason=receipt.reason,
+    )
+    return LogEntry(leaf(event, item.salts), item.salts, event)
 
 
 def commit_receipts(tx: Transaction, operations: Sequence[CommitReceipts]) -> list[LeaseLost | None]:

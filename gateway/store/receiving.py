@@ -14,6 +14,7 @@ from gateway.ports import (
     FreeHeld,
     KnownMessage,
     KnownMessages,
+    LogEntry,
     ReceivedMessage,
     ReceptionStatus,
     WaitingReceipt,
@@ -21,6 +22,7 @@ from gateway.ports import (
 )
 from gateway.store.events import MESSAGE_RECEIVED
 from gateway.store.leases import check_epoch
+from gateway.store.log import add_log
 from gateway.store.rows import checksum, pack_path, pack_proof, unpack_proof
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.submissions import ADD_ENCAPSULATIONS
@@ -142,10 +144,11 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
     room: dict[str, int] = {}
     results = []
     rows: list[tuple[object, ...]] = []
-    keys: list[tuple[bytes, str, bytes]] = []
+    keys: list[tuple[bytes, bytes]] = []
     events: list[tuple[int, int, str, bytes, str, str]] = []
     encapsulations: dict[bytes, bytes] = {}
     shown: list[_Key] = []
+    log: list[LogEntry] = []
     now_ms = 0
     for operation in operations:
         sender = operation.sender.code
@@ -166,12 +169,16 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
             gap = behind and not held
             state = states[sender, thread, message.digest] = HELD if held else SHOWN
             rows.append(_received_row(number, sender, message, now_ms, state=state, gap=gap))
-            keys.append((message_id, sender, message.wrapped_message_key))
+            if message.wrapped_message_key is not None:
+                keys.append((message.key_id, message.wrapped_message_key))
+            log.append(message.log)
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
                 shown.append((sender, thread, message.digest))
                 events.append((MESSAGE_RECEIVED, now_ms, sender, message_id, sender, "gap" if gap else ""))
         results.append(tuple(statuses))
+        log += operation.others
+    add_log(tx, log)
     if rows:
         tx.insert(ADD_ENCAPSULATIONS, list(encapsulations.items()))
         tx.insert(ADD_RECEIVED, rows)
@@ -266,6 +273,7 @@ def _received_row(
         None,
         header.content_commitment,
         message.authority,
+        message.key_id,
         checksum(
             message.digest, record_path, batch_path, message.signature, message.header_bytes, message.content_sealed
         ),
@@ -333,6 +341,7 @@ def acknowledge_received(tx: Transaction, operation: AcknowledgeReceived) -> int
     tx.run(TAKE, row_id=row_id, now_ms=operation.now_ms)
     (number,) = tx.take("acknowledgement", 1)
     tx.insert(ADD_ACKNOWLEDGEMENT, [(number, row_id, sender, 1, *pack_proof(operation.proof))])
+    add_log(tx, [operation.log])
     tx.touch_outbox(sender)
     return operation.now_ms
 

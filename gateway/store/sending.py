@@ -1,5 +1,6 @@
 """What waits to be sent: reading it, sealing it again, giving it up."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Integer, and_, bindparam, exists, func, select, update
@@ -8,8 +9,10 @@ from gateway.errors import StoreCorrupt
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.header import Urgency
 from gateway.ports import (
+    EnvelopesFor,
     ExpiringEnvelope,
     ExpiringEnvelopes,
+    Follower,
     MessageSecrets,
     QueueDepth,
     QueueDepths,
@@ -19,8 +22,10 @@ from gateway.ports import (
     SentSecrets,
     WaitingEnvelope,
     WaitingEnvelopes,
+    WaitingFollower,
 )
 from gateway.store.leases import check_epoch
+from gateway.store.log import add_log
 from gateway.store.rows import check_row, checksum, digest_head, pack_path, unpack_path
 from gateway.store.statement import Insert, Statement, constant
 from gateway.store.submissions import ADD_ENCAPSULATIONS
@@ -35,9 +40,9 @@ from gateway.store.tables import (
     sent,
     thread_head,
 )
-from gateway.store.transaction import Session, Transaction
+from gateway.store.transaction import Row, Session, Transaction
 
-_KEY = and_(message_key.c.message_id == sent.c.message_id, message_key.c.sender == sent.c.sender)
+_KEY = message_key.c.key_id == sent.c.key_id
 
 _IS_DELIVERY = and_(
     outbox.c.id >= sent.c.id * constant(RECIPIENTS),
@@ -85,6 +90,7 @@ NEXT_WAITING: Final = Statement(
         func.coalesce(resealed.c.signature, sent.c.signature),
         func.coalesce(resealed.c.header, sent.c.header),
         func.coalesce(resealed.c.content_sealed, sent.c.content_sealed),
+        sent.c.key_id,
         message_key.c.wrapped,
         encapsulation.c.encapsulation,
     )
@@ -114,7 +120,7 @@ def waiting_envelopes(session: Session, query: WaitingEnvelopes) -> tuple[Waitin
     ):
         sequence, message_id, first_envelope, second_envelope, urgency, expire_ms = row[:6]
         record_check, digest, encapsulation_digest, previous, record_path, record = row[6:12]
-        envelope_check, batch_path, signature, header, content, key, secret = row[12:]
+        envelope_check, batch_path, signature, header, content, key_id, key, secret = row[12:]
         if key is None or secret is None:
             raise StoreCorrupt("a waiting message has lost its key; the key store and the store are not of one time")
         check_row("record", record_check, digest, encapsulation_digest, previous, record_path, record)
@@ -129,6 +135,7 @@ def waiting_envelopes(session: Session, query: WaitingEnvelopes) -> tuple[Waitin
                 digest=digest,
                 header=header,
                 content_sealed=content,
+                key_id=key_id,
                 wrapped_message_key=key,
                 record_sealed=record,
                 record_path=unpack_path(record_path),
@@ -152,11 +159,28 @@ EXPIRING: Final = Statement(
 
 def expiring_envelopes(session: Session, query: ExpiringEnvelopes) -> tuple[ExpiringEnvelope, ...]:
     """Return waiting rows past their expiry, the longest past first."""
-    rows = session.rows(EXPIRING, now_ms=query.now_ms, max_rows=query.max_rows)
+    return _expiring(session.rows(EXPIRING, now_ms=query.now_ms, max_rows=query.max_rows))
+
+
+def _expiring(rows: Sequence[Row]) -> tuple[ExpiringEnvelope, ...]:
     return tuple(
         ExpiringEnvelope(partner=PartnerId(partner), message_id=MessageId(message_id), digest=digest)
         for partner, message_id, digest in rows
     )
+
+
+WAITING_FOR: Final = Statement(
+    select(outbox.c.partner, sent.c.message_id, outbox.c.digest)
+    .join(sent, sent.c.id == outbox.c.sent_id)
+    .where(outbox.c.state == constant(WAITING), outbox.c.partner == bindparam("to_partner"))
+    .order_by(outbox.c.urgency, outbox.c.sequence)
+    .limit(bindparam("max_rows", type_=Integer))
+)
+
+
+def envelopes_for(session: Session, query: EnvelopesFor) -> tuple[ExpiringEnvelope, ...]:
+    """Return waiting rows for one partner."""
+    return _expiring(session.rows(WAITING_FOR, to_partner=query.partner.code, max_rows=query.max_rows))
 
 
 SUMMARIES: Final = Statement(
@@ -209,7 +233,7 @@ def queue_depths(session: Session, _: QueueDepths) -> tuple[tuple[QueueDepth, ..
     return waiting, {PartnerId(partner): count for partner, count in session.rows(DEAD)}
 
 
-_SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, message_key.c.wrapped)
+_SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, sent.c.key_id, message_key.c.wrapped)
 SECRETS_OF_FIRST: Final = Statement(
     select(sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature, sent.c.header, sent.c.content_sealed)
     .add_columns(*_SECRET_COLUMNS)
@@ -241,7 +265,7 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
     row = session.row(SECRETS_OF_FIRST, **values) or session.row(SECRETS_OF_RESEALED, **values)
     if row is None:
         return None
-    check, digest, batch_path, signature, header, content, thread_id, previous, key = row
+    check, digest, batch_path, signature, header, content, thread_id, previous, key_id, key = row
     if key == b"":
         return None
     if key is None:
@@ -250,10 +274,39 @@ def sent_secrets(session: Session, query: SentSecrets) -> MessageSecrets | None:
     return MessageSecrets(
         header=header,
         content_sealed=content,
+        key_id=key_id,
         wrapped_message_key=key,
         thread_id=ThreadId(thread_id),
         previous_digest=previous,
     )
+
+
+FOLLOWER: Final = Statement(
+    select(func.coalesce(resealed.c.envelope_id, sent.c.envelope_id), outbox.c.digest)
+    .select_from(
+        outbox.join(sent, sent.c.id == outbox.c.sent_id).outerjoin(resealed, resealed.c.id == outbox.c.resealed_id)
+    )
+    .where(
+        outbox.c.thread_id == bindparam("of_thread"),
+        outbox.c.partner == bindparam("to_partner"),
+        outbox.c.state == constant(WAITING),
+        outbox.c.previous_digest == bindparam("after_digest"),
+        # Never sent: nothing can be sealed again.
+        ~_erased,
+    )
+    .limit(1)
+)
+
+
+def waiting_follower(session: Session, query: WaitingFollower) -> Follower | None:
+    """Return the waiting envelope that follows another one in its thread."""
+    row = session.row(
+        FOLLOWER,
+        of_thread=query.thread_id.raw,
+        to_partner=query.partner.code,
+        after_digest=query.previous_digest,
+    )
+    return None if row is None else Follower(envelope_id=EnvelopeId(row[0]), digest=row[1])
 
 
 FIND_DELIVERY: Final = Statement(
@@ -331,5 +384,6 @@ def replace_envelope(tx: Transaction, operation: ReplaceEnvelope) -> bool:
         new_record=row.record_sealed,
     )
     tx.run(MOVE_HEAD, of_thread=thread_id, to_partner=partner, old_digest=old_digest, new_digest=operation.digest)
+    add_log(tx, [operation.log])
     tx.touch_outbox(partner)
     return True

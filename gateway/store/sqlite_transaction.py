@@ -5,16 +5,17 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, update
 
-from gateway.ids import PartnerId
 from gateway.store.events import ADD_EVENTS, EventColumns
+from gateway.store.log import ADD_DISCLOSURES, ADD_ENTRIES, LOG_BATCH, PUT_MARK
+from gateway.store.log_tables import log_entry
 from gateway.store.statement import Insert, Statement
 from gateway.store.tables import COUNTERS, KEY_SCHEMA, WAITING, event, message_key, outbox, sequencer
-from gateway.store.transaction import Transaction
+from gateway.store.transaction import LogColumns, Transaction
 
-KeyRow = tuple[bytes, str, bytes]
-"""message_id, sender, wrapped key"""
+KeyRow = tuple[bytes, bytes]
+"""key_id, wrapped key"""
 
 
 def load_counters(connection: sqlite3.Connection) -> dict[str, int]:
@@ -28,6 +29,7 @@ def load_counters(connection: sqlite3.Connection) -> dict[str, int]:
         _highest(connection, event.name, event.c.position.name),
         _highest(connection, sequencer.name, sequencer.c.position.name),
     )
+    counters["log_position"] = _highest(connection, log_entry.name, log_entry.c.position.name)
     return counters
 
 
@@ -37,17 +39,10 @@ def _highest(connection: sqlite3.Connection, table: str, column: str, where: str
     return int(row[0] or 0)
 
 
-PUT_KEYS: Final = Insert(message_key, key=("message_id", "sender"), replace=("wrapped",))
-"""A key that is there already belongs to a message whose commit never came: it is replaced."""
-FIND_KEY: Final = Statement(
-    select(message_key.c.sender).where(
-        message_key.c.message_id == bindparam("of_message"), message_key.c.sender == bindparam("of_sender")
-    )
-)
+PUT_KEYS: Final = Insert(message_key, skip_known=True)
+"""A key that is there already came with a group whose second commit failed: it is the same."""
 ERASE_KEY: Final = Statement(
-    update(message_key)
-    .where(message_key.c.message_id == bindparam("of_message"), message_key.c.sender == bindparam("of_sender"))
-    .values(wrapped=bindparam("no_key"))
+    update(message_key).where(message_key.c.key_id == bindparam("of_key")).values(wrapped=bindparam("no_key"))
 )
 
 
@@ -58,20 +53,17 @@ class KeyStore:
         self._connection = connection
         self._cursor = connection.cursor()
 
-    def has(self, message_id: bytes, sender: str) -> bool:
-        """Tell whether there is a key, erased or not."""
-        self._cursor.execute(*FIND_KEY.bind("sqlite", {"of_message": message_id, "of_sender": sender}))
-        return bool(self._cursor.fetchall())
-
-    def write(self, rows: Sequence[KeyRow], erased: Sequence[tuple[bytes, str]]) -> None:
-        """Put and erase keys, durably; raise with nothing written."""
+    def write(self, rows: Sequence[KeyRow], erased: Sequence[bytes], mark: tuple[int, bytes] | None) -> None:
+        """Put and erase keys and set the mark of the exchange log, durably; raise with nothing written."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
+            if mark is not None:
+                for sql, parameters in PUT_MARK.bind("sqlite", [(1, *mark)]):
+                    self._cursor.execute(sql, parameters)
             for sql, parameters in PUT_KEYS.bind("sqlite", rows):
                 self._cursor.execute(sql, parameters)
-            for message_id, sender in erased:
-                values = {"of_message": message_id, "of_sender": sender, "no_key": b""}
-                self._cursor.execute(*ERASE_KEY.bind("sqlite", values))
+            for key_id in erased:
+                self._cursor.execute(*ERASE_KEY.bind("sqlite", {"of_key": key_id, "no_key": b""}))
             self._cursor.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -94,12 +86,12 @@ class KeyStore:
 class SqliteTransaction(Transaction):
     """A transaction of the only writer."""
 
-    def __init__(self, cursor: sqlite3.Cursor, counters: dict[str, int], key_store: KeyStore, *, alone: bool) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, counters: dict[str, int], *, alone: bool) -> None:
         super().__init__(cursor, "sqlite", alone=alone)
         self._counters = counters
-        self._key_store = key_store
         self.keys: list[KeyRow] = []
-        self.erased: list[tuple[bytes, str]] = []
+        self.erased: list[bytes] = []
+        self.mark: tuple[int, bytes] | None = None
 
     def take(self, counter: str, count: int) -> Sequence[int]:
         """Return fresh numbers: nobody else gives any."""
@@ -115,13 +107,26 @@ class SqliteTransaction(Transaction):
             self.insert(ADD_EVENTS, [(first + place, *row) for place, row in enumerate(rows)])
             self.touch("events")
 
+    def add_log(self, rows: Sequence[LogColumns]) -> None:
+        """Enqueue entries with their positions: the order of writing is the order of commit."""
+        if not rows:
+            return
+        first = self._counters["log_position"] + 1
+        self._counters["log_position"] += len(rows)
+        self.insert(ADD_ENTRIES, [(first + place, row[0]) for place, row in enumerate(rows)])
+        self.insert(ADD_DISCLOSURES, [(first + place, *row[1:]) for place, row in enumerate(rows)])
+        self.touch("log.new")
+        if (first - 1) // LOG_BATCH != self._counters["log_position"] // LOG_BATCH:
+            self.touch("log.batch")
+
+    def mark_log(self, size: int, root: bytes) -> None:
+        """Mark in the key store, which is committed first: the mark may be ahead of the checkpoint, never behind."""
+        self.mark = (size, root)
+
     def put_keys(self, rows: Sequence[KeyRow]) -> None:
         """Keep keys for the key store, which is committed first."""
         self.keys += rows
 
-    def erase_key(self, message_id: bytes, sender: PartnerId) -> bool:
+    def erase_key(self, key_id: bytes) -> None:
         """Have a key destroyed with this commit."""
-        known = self._key_store.has(message_id, sender.code)
-        if known:
-            self.erased.append((message_id, sender.code))
-        return known
+        self.erased.append(key_id)

@@ -129,13 +129,13 @@ class Writer:
         """Apply and commit; raise with nothing written."""
         began_s = time.perf_counter()
         counters = dict(self._counters)
-        tx = SqliteTransaction(self._cursor, counters, self._keys, alone=alone)
+        tx = SqliteTransaction(self._cursor, counters, alone=alone)
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
             results = apply_all(tx, operations)
-            if tx.keys or tx.erased:
+            if tx.keys or tx.erased or tx.mark is not None:
                 self._point("keys-before")
-                self._keys.write(tx.keys, tx.erased)
+                self._keys.write(tx.keys, tx.erased, tx.mark)
                 self._point("keys-after")
             self._point("main-before")
             self._cursor.execute("COMMIT")

@@ -12,10 +12,12 @@ from gateway.ports import (
     FindRequest,
     OutboxRow,
     SealedMessage,
+    StoreKeys,
     SubmissionResult,
     SubmissionStatus,
     ThreadHeads,
 )
+from gateway.store.log import add_log
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import RECIPIENTS, WAITING, encapsulation, outbox, sent, thread_head
@@ -155,7 +157,8 @@ def _store(tx: Transaction, messages: Sequence[SealedMessage], encapsulations: d
             )
             tx.touch_outbox(row.partner.code)
     tx.insert(ADD_OUTBOX, rows)
-    tx.put_keys([(m.message_id.raw, sender_of(m), m.wrapped_message_key) for m in messages])
+    tx.put_keys([(m.key_id, m.wrapped_message_key) for m in messages if m.wrapped_message_key is not None])
+    add_log(tx, [message.log for message in messages])
     for place in places:
         # After the inserts: a row of this very group may have been overtaken by a more urgent one.
         if place.stored:
@@ -185,6 +188,12 @@ def _places(tx: Transaction, messages: Sequence[SealedMessage], ids: Sequence[in
             line[place_id] = message.urgency
             places.append(_Place(message.urgency, place_id, stored=False))
     return places
+
+
+def store_keys(tx: Transaction, operations: Sequence[StoreKeys]) -> list[None]:
+    """Put message keys in the key store."""
+    tx.put_keys([row for operation in operations for row in operation.rows])
+    return [None] * len(operations)
 
 
 def _numbered(number: int, message: SealedMessage) -> Iterable[tuple[int, OutboxRow]]:
@@ -218,6 +227,7 @@ def _sent_row(number: int, message: SealedMessage) -> tuple[object, ...]:
         message.submitter,
         message.request_id,
         message.request_digest,
+        message.key_id,
         checksum(message.digest, path, message.signature, message.header, message.content_sealed),
         message.digest,
         path,

@@ -63,6 +63,7 @@ sent = Table(
     Column("submitter", String, nullable=False),
     Column("request_id", LargeBinary, nullable=False),
     Column("request_digest", LargeBinary, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
     Column("checksum", _Big, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("batch_path", LargeBinary, nullable=False),
@@ -74,6 +75,9 @@ Index("sent_message", sent.c.message_id, unique=True)
 Index("sent_envelope", sent.c.envelope_id, unique=True)
 Index("sent_request", sent.c.request_id, sent.c.submitter, unique=True)
 Index("sent_order", sent.c.create_ms, sent.c.message_id)
+# Most threads begin with the message whose id they have: the index holds the others.
+_elsewhere = text("thread_id != message_id")
+Index("sent_thread", sent.c.thread_id, sqlite_where=_elsewhere, postgresql_where=_elsewhere)
 
 outbox = Table(
     "outbox",
@@ -194,6 +198,7 @@ received = Table(
     Column("acknowledge_ms", _Big),
     Column("content_commitment", LargeBinary, nullable=False),
     Column("authority", String, nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
     Column("checksum", _Big, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("previous_digest", LargeBinary, nullable=False),
@@ -317,14 +322,13 @@ card_signature = Table(
 message_key = Table(
     "message_key",
     key_metadata,
-    Column("message_id", LargeBinary, nullable=False),
-    Column("sender", _Partner, nullable=False),
+    Column("key_id", LargeBinary, primary_key=True),
     Column("wrapped", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("message_id", "sender"),
     schema=KEY_SCHEMA,
     sqlite_with_rowid=False,
 )
-"""An erased key is an empty blob, so that erased and lost differ."""
+"""An erased key is an empty blob, so that erased and lost differ. Keys are stored before there is a message for them
+(exchange.key_pool), so one without a message is nothing unusual."""
 
 COUNTERS: Final = {
     "sent": sent.c.id,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from gateway.errors import LeaseLost
-from gateway.ids import PartnerId
 from gateway.ports import Operation, Query
 from gateway.store.statement import Engine, Insert, Lookup, Statement
 
 Row = Any
 """A tuple from the driver."""
+LogColumns = tuple[bytes, int, int, str, str, bytes, bytes, bytes, str, str, str, bytes]
+"""leaf, type, time_ms, actor, partner, subject, thread, digest, outcome, reason, detail, salts"""
 
 
 class Cursor(Protocol):
@@ -94,12 +95,20 @@ class Transaction(Session):
         """Add events: type, time_ms, sender, message_id, partner, reason."""
 
     @abstractmethod
-    def put_keys(self, rows: Sequence[tuple[bytes, str, bytes]]) -> None:
-        """Keep wrapped message keys: message_id, sender, key."""
+    def add_log(self, rows: Sequence[LogColumns]) -> None:
+        """Enqueue entries of the exchange log."""
 
     @abstractmethod
-    def erase_key(self, message_id: bytes, sender: PartnerId) -> bool:
-        """Destroy a message key. False when there is none."""
+    def mark_log(self, size: int, root: bytes) -> None:
+        """Mark in the key store what was signed of the exchange log, not later than this commit."""
+
+    @abstractmethod
+    def put_keys(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep wrapped message keys: key_id, key."""
+
+    @abstractmethod
+    def erase_key(self, key_id: bytes) -> None:
+        """Destroy a message key."""
 
 
 Handler = Callable[[Transaction, Sequence[Any]], list[Any]]

@@ -18,6 +18,7 @@ from gateway.ports import (
     MessageRow,
     StoredMessage,
 )
+from gateway.store.log import add_log
 from gateway.store.rows import check_row, unpack_proof
 from gateway.store.statement import Statement, constant
 from gateway.store.tables import (
@@ -92,17 +93,15 @@ def _message_row(row: Row, *, sent: bool) -> MessageRow:
 
 FIND_SENT: Final = Statement(
     select(*_SENT_ROW, sent.c.id, sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature)
-    .add_columns(sent.c.header, sent.c.content_sealed, message_key.c.wrapped)
-    .outerjoin(message_key, and_(message_key.c.message_id == sent.c.message_id, message_key.c.sender == sent.c.sender))
+    .add_columns(sent.c.header, sent.c.content_sealed, sent.c.key_id, message_key.c.wrapped)
+    .outerjoin(message_key, message_key.c.key_id == sent.c.key_id)
     .where(sent.c.message_id == bindparam("of_message"), sent.c.sender == bindparam("from_sender"))
 )
 FIND_RECEIVED: Final = Statement(
     select(*_RECEIVED_ROW, received.c.checksum, received.c.digest, received.c.record_path, received.c.batch_path)
-    .add_columns(received.c.signature, received.c.header, received.c.content_sealed, message_key.c.wrapped)
-    .outerjoin(
-        message_key,
-        and_(message_key.c.message_id == received.c.message_id, message_key.c.sender == received.c.sender),
-    )
+    .add_columns(received.c.signature, received.c.header, received.c.content_sealed, received.c.key_id)
+    .add_columns(message_key.c.wrapped)
+    .outerjoin(message_key, message_key.c.key_id == received.c.key_id)
     .where(received.c.message_id == bindparam("of_message"), received.c.sender == bindparam("from_sender"))
 )
 DELIVERIES: Final = Statement(
@@ -122,15 +121,16 @@ def find_message(session: Session, query: FindMessage) -> StoredMessage | None:
     if row is not None:
         if row[10] == HELD and not query.held:
             return None
-        check, digest, record_path, batch_path, signature, header, content, key = row[12:]
+        check, digest, record_path, batch_path, signature, header, content, key_id, key = row[12:]
         check_row("message", check, digest, record_path, batch_path, signature, header, content)
-        return _stored(_message_row(row, sent=False), header, digest, content, key)
+        return _stored(_message_row(row, sent=False), header, digest, content, (key_id, key))
     row = session.row(FIND_SENT, **values)
     if row is None:
         return None
-    number, check, digest, batch_path, signature, header, content, key = row[11:]
+    number, check, digest, batch_path, signature, header, content, key_id, key = row[11:]
     check_row("message", check, digest, batch_path, signature, header, content)
-    return _stored(_message_row(row, sent=True), header, digest, content, key, deliveries=_deliveries(session, number))
+    deliveries = _deliveries(session, number)
+    return _stored(_message_row(row, sent=True), header, digest, content, (key_id, key), deliveries=deliveries)
 
 
 def _stored(
@@ -138,10 +138,11 @@ def _stored(
     header: bytes,
     digest: bytes,
     content: bytes,
-    key: bytes | None,
+    named_key: tuple[bytes, bytes | None],
     *,
     deliveries: tuple[Delivery, ...] = (),
 ) -> StoredMessage:
+    key_id, key = named_key
     if key is None:
         raise StoreCorrupt("a message has lost its key; the key store and the store are not of one time")
     return StoredMessage(
@@ -149,6 +150,7 @@ def _stored(
         header=header,
         digest=digest,
         content_sealed=content if key else None,
+        key_id=key_id,
         wrapped_message_key=key or None,
         deliveries=deliveries,
     )
@@ -234,6 +236,22 @@ def count_messages(session: Session, _: CountMessages) -> Counts:
     return Counts(*(row[0] if row else 0 for row in counts))
 
 
+KEY_OF_RECEIVED: Final = Statement(
+    select(received.c.key_id).where(
+        received.c.message_id == bindparam("of_message"), received.c.sender == bindparam("from_sender")
+    )
+)
+KEY_OF_SENT: Final = Statement(
+    select(sent.c.key_id).where(sent.c.message_id == bindparam("of_message"), sent.c.sender == bindparam("from_sender"))
+)
+
+
 def erase_message(tx: Transaction, operation: EraseMessage) -> bool:
     """Destroy a message's key."""
-    return tx.erase_key(operation.message_id.raw, operation.sender)
+    values = {"of_message": operation.message_id.raw, "from_sender": operation.sender.code}
+    row = tx.row(KEY_OF_RECEIVED, **values) or tx.row(KEY_OF_SENT, **values)
+    if row is None:
+        return False
+    tx.erase_key(row[0])
+    add_log(tx, [operation.log])
+    return True

@@ -122,14 +122,17 @@ LINK_FAILURES: Final = _gauge(
 )
 LINK_BACKOFF: Final = _gauge("concord.link.backoff", "s", ("partner",), "Until the next attempt; 0 when none is due.")
 LOG_PENDING: Final = _gauge(
-    "concord.log.pending", "{entry}", (), "Entries of the exchange log that are not integrated. Absent without a log."
+    "concord.log.pending", "{entry}", (), "Entries of the exchange log that are not integrated."
 )
 LOG_CHECKPOINT_AGE: Final = _gauge(
-    "concord.log.checkpoint.age", "s", (), "Since the last checkpoint was signed. Absent without a log."
+    "concord.log.checkpoint.age",
+    "s",
+    (),
+    "Since the last checkpoint was signed; 0 while it covers all. Absent before the first.",
 )
 KEY_EXPIRY: Final = _gauge(
     "concord.key.expiry", "s", ("partner", "purpose"),
-    "Until a key ends, ours and on partners' cards. Purpose: identity, envelope, receipt, seal, log. Below 0: ended.",
+    "Until a key ends, ours and on partners' cards. Purpose: identity, envelope, receipt, seal, log, log_cosign. Below 0: over.",
 )  # fmt: skip
 CERTIFICATE_EXPIRY: Final = _gauge(
     "concord.certificate.expiry", "s", ("purpose",),

@@ -20,7 +20,7 @@ ALLOWED: Final = frozenset(
         "partner", "reason", "retry_ms", "epoch", "worker", "method", "caller", "incident_id", "error_type", "frames",
         "message_id", "envelope_id", "kind", "mode", "urgency", "bytes", "count", "endpoint", "fingerprint", "step",
         "sequence", "store", "version", "duration_ms", "peer", "listener", "path", "signal", "attempt",
-        "request_id", "trace_id", "span_id", "code",
+        "request_id", "trace_id", "span_id", "code", "connector", "pause_s", "why",
     }
 )  # fmt: skip
 

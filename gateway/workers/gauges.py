@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from gateway.clock import Clock
-from gateway.crypto.certificates import end_of
+from gateway.crypto.certificates import validity_ms
 from gateway.crypto.keyring import Keyring
 from gateway.errors import Busy, StoreCorrupt
 from gateway.exchange.directory import PartnerDirectory
@@ -37,8 +37,10 @@ class LogLag:
 
     pending: int
     """Entries that are not integrated."""
-    checkpoint_ms: int
-    """When the last checkpoint was signed."""
+    unsigned: int
+    """Entries that no checkpoint covers."""
+    checkpoint_ms: int | None
+    """When the last checkpoint was signed; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Gauges:
     """Fills the gauges of one gateway.
 
     Args:
-        log_lag: Says how far the exchange log is behind; None while there is no log.
+        log_lag: Says how far the exchange log is behind; without it nothing is shown of the log.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Gauges:
         keyring: Callable[[], Keyring],
         clock: Clock,
         watch: StoreWatch,
-        log_lag: Callable[[], LogLag | None] = lambda: None,
+        log_lag: Callable[[], Awaitable[LogLag]] | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -74,6 +76,7 @@ class Gauges:
         self._clock = clock
         self._watch = watch
         self._log_lag = log_lag
+        self._lag: LogLag | None = None
         self._queues: _Queues | None = None
         self._latest: dict[str, Values] = {}
         for metric in catalogue.METRICS:
@@ -83,14 +86,16 @@ class Gauges:
     async def run(self) -> None:
         """Gather until cancelled."""
         while True:
-            await self._read_queues()
+            await self._read_store()
             self._latest = {metric.name: values for metric, values in self._gather()}
             await asyncio.sleep(REFRESH_S)
 
-    async def _read_queues(self) -> None:
+    async def _read_store(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 depths, dead = await self._store.read(QueueDepths())
+                if self._log_lag is not None:
+                    self._lag = await self._log_lag()
         except (Busy, StoreCorrupt, TimeoutError) as error:
             # What was read last stays, and its age says how old it is.
             log.warning("worker.waiting", worker="gauges", reason=getattr(error, "reason", "TIMEOUT"))
@@ -108,10 +113,12 @@ class Gauges:
         ]
         if self._queues is not None:
             gathered += self._of_queues(self._queues)
-        lag = self._log_lag()
-        if lag is not None:
-            gathered.append((catalogue.LOG_PENDING, [({}, lag.pending)]))
-            gathered.append((catalogue.LOG_CHECKPOINT_AGE, [({}, self._since_s(lag.checkpoint_ms))]))
+        if self._lag is not None:
+            gathered.append((catalogue.LOG_PENDING, [({}, self._lag.pending)]))
+            if self._lag.checkpoint_ms is not None:
+                # A log that does not grow is not signed again: its last checkpoint is as good as a new one.
+                age_s = self._since_s(self._lag.checkpoint_ms) if self._lag.unsigned else 0
+                gathered.append((catalogue.LOG_CHECKPOINT_AGE, [({}, age_s)]))
         return gathered
 
     def _since_s(self, instant_ms: int) -> float:
@@ -173,7 +180,7 @@ class Gauges:
     def _certificates(self) -> Values:
         keyring, now_ms = self._keyring(), self._clock.now_ms()
         return [
-            ({"purpose": purpose}, (end_of(pem) - now_ms) / 1000)
+            ({"purpose": purpose}, (validity_ms(pem)[1] - now_ms) / 1000)
             for purpose, pem in (
                 ("authority", keyring.authority_certificate_pem),
                 ("link", keyring.link_tls[1]),

@@ -9,8 +9,9 @@ import structlog
 from gateway.errors import Busy, GatewayError
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import EXPIRE_ROWS, FREE_ROWS, ExpiryService
+from gateway.exchange.key_pool import KeyPool
 from gateway.ports import AssignPositions, Store
-from gateway.workers.signals import StoreSignal
+from gateway.workers.signals import Signal, StoreSignal
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -19,6 +20,7 @@ NUMBER_ROWS: Final = 2048
 NUMBER_POLL_S: Final = 1.0
 EXPIRE_EVERY_S: Final = 1.0
 CARDS_POLL_S: Final = 5.0
+KEYS_POLL_S: Final = 60.0
 
 
 async def number_events(store: Store) -> None:
@@ -40,6 +42,13 @@ async def expire(service: ExpiryService) -> None:
         freed = await _patiently("free_held", service.free_held)
         if (buried or 0) < EXPIRE_ROWS and (freed or 0) < FREE_ROWS:
             await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+async def keep_keys(pool: KeyPool, low: Signal) -> None:
+    """Keep message keys in store ahead of the messages that will need them."""
+    while True:
+        await _patiently("keep_keys", pool.refill)
+        await low.wait(KEYS_POLL_S)
 
 
 async def refresh_cards(store: Store, directory: PartnerDirectory) -> None:

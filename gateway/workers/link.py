@@ -90,6 +90,8 @@ class LinkWorker:
                     log.exception("link.bug", partner=self.partner.code)
                     await self._failed(PartnerUnreachable("an error of our own; see the log"))
         finally:
+            # What was read ahead counts against what all links may hold.
+            self._backlog.forget()
             if self._unsubscribe is not None:
                 self._unsubscribe()
 

@@ -1,4 +1,4 @@
-"""All link workers: one per partner, started when its card comes, ended with the gateway."""
+"""All link workers: one per partner, started when its card comes, ended when it is removed or with the gateway."""
 
 import asyncio
 import uuid
@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
@@ -35,6 +36,7 @@ class Links:
         keys: KeyHolder,
         clock: Clock,
         prefetch: Prefetch,
+        log: LogKeeper,
         recovered_card: Callable[[], SignedCard | None] = lambda: None,
         observer: Observer = UNOBSERVED,
     ) -> None:
@@ -47,10 +49,12 @@ class Links:
         self._keys = keys
         self._clock = clock
         self._prefetch = prefetch
+        self._log = log
         self._recovered_card = recovered_card
         # A home has one process, held by a lock: whoever held its leases before is dead, and they need not be sat out.
         self._holder = str(uuid.UUID(bytes=uuid7(clock.now_ms()))) if store.shared else _ONLY_PROCESS
         self._workers: dict[PartnerId, LinkWorker] = {}
+        self._tasks: dict[PartnerId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         directory.on_change(self._changed)
 
@@ -92,7 +96,12 @@ class Links:
             raise failed.exceptions[0] from None
 
     def _changed(self, partner: PartnerId) -> None:
-        if self._group is None or partner == self._directory.own or partner in self._workers:
+        if self._group is None or partner == self._directory.own:
+            return
+        if partner not in self._directory.partners():
+            self._end(partner)
+            return
+        if partner in self._workers:
             return
         worker = LinkWorker(
             LinkParts(
@@ -106,9 +115,23 @@ class Links:
                 keys=self._keys,
                 clock=self._clock,
                 prefetch=self._prefetch,
+                log=self._log,
                 observer=self._observer,
                 recovered_card=self._recovered_card,
             )
         )
         self._workers[partner] = worker
-        self._group.create_task(worker.run(), name=f"link/{partner}")
+        self._tasks[partner] = self._group.create_task(worker.run(), name=f"link/{partner}")
+
+    def _end(self, partner: PartnerId) -> asyncio.Task[None] | None:
+        self._workers.pop(partner, None)
+        task = self._tasks.pop(partner, None)
+        if task is not None:
+            task.cancel()
+        return task
+
+    async def stop(self, partner: PartnerId) -> None:
+        """End a partner's link. The next change of its card or freeze begins it anew."""
+        task = self._end(partner)
+        if task is not None:
+            await asyncio.wait([task])

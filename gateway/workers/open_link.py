@@ -5,7 +5,6 @@ Whatever ends the link, what was not settled is still in the database and is sen
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
+from gateway.errors import CardRejected, LeaseLost, LogForked, LogRolledBack, PartnerUnreachable, Rejected
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.observer import Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
@@ -65,6 +65,7 @@ LOAD_BYTES: Final = 2 << 20
 RECEIPT_ROWS: Final = 64
 SUCCESS_NOTE_MS: Final = 10_000
 DEFERRED_PAUSE_S: Final = 1.0
+CHECKPOINTS_MS: Final = 60_000
 LIVED_S: Final = 30.0
 """A link that has stood for so long is a good one, though there was nothing to send."""
 
@@ -85,6 +86,7 @@ class LinkParts:
     clock: Clock
     prefetch: Prefetch
     """Shared by all links of this process."""
+    log: LogKeeper
     observer: Observer
     recovered_card: Callable[[], SignedCard | None]
     """Gives our last card that the recovery key has signed."""
@@ -142,6 +144,7 @@ class OpenLink:
         self._heard_ms = parts.clock.now_ms()
         self._noted_ms = 0
         self._shared_card: SignedCard | None = None
+        self._checkpoints_due_ms = 0
         self.receipts_maybe = True
         """Later rungs may wait in the database."""
 
@@ -157,11 +160,12 @@ class OpenLink:
             await self._ended
         finally:
             lived.cancel()
-            for task in (*tasks, *self._settling):
+            ending = {*tasks, *self._settling}
+            for task in ending:
                 task.cancel()
-            for task in (*tasks, *self._settling):
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+            # Not by awaiting each with its cancellation suppressed: when the gateway stops while a link is already
+            # ending, ours would be suppressed too, and the worker would go on for ever.
+            await asyncio.wait(ending)
 
     def _prove(self) -> None:
         proved, self._proved = self._proved, None
@@ -175,10 +179,11 @@ class OpenLink:
 
     def _one_ended(self, task: asyncio.Task[None]) -> None:
         """The first task to fail ends the link with its error."""
-        if task.cancelled() or self._ended.done():
+        if task.cancelled():
             return
+        # Looked at in any case: an error that nobody looked at is reported as a bug.
         error = task.exception()
-        if error is not None:
+        if error is not None and not self._ended.done():
             self._ended.set_exception(error)
 
     async def _keep(self) -> None:
@@ -186,6 +191,7 @@ class OpenLink:
         parts = self._parts
         while True:
             await self._share_card()
+            await self._share_checkpoints()
             await asyncio.sleep(WATCH_S if self._under_way else RENEW_S)
             parts.directory.usable(parts.partner)
             now_ms = parts.clock.now_ms()
@@ -209,6 +215,24 @@ class OpenLink:
             # Their sealed messages still verify against the card we trust; an operator must look at the other one.
             log.warning("card.rejected", partner=parts.partner.code, reason=error.reason)
         self._shared_card = own
+
+    async def _share_checkpoints(self) -> None:
+        """Exchange checkpoints of both logs now and then, so that a log rolled back or forked is found out."""
+        parts = self._parts
+        now_ms = parts.clock.now_ms()
+        if now_ms < self._checkpoints_due_ms:
+            return
+        self._checkpoints_due_ms = now_ms + CHECKPOINTS_MS
+        card = parts.directory.card(parts.partner)
+        theirs, seen = await parts.carrier.exchange_checkpoints(
+            parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
+        )
+        try:
+            await parts.log.hear_own(parts.partner, seen)
+            await parts.log.hear_partner(parts.partner, theirs)
+        except (Rejected, LogForked, LogRolledBack) as error:
+            # Messages go on whatever a log says: people wait for them. Operators are told.
+            log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:
         parts = self._parts
@@ -277,7 +301,7 @@ class OpenLink:
         for item in refused:
             self._backlog.land(item.digest)
             self._backlog.fall_behind(item.urgency)
-            await parts.courier.seal_again(parts.partner, self._epoch, item)
+            await parts.courier.seal_again(parts.partner, self._epoch, self._backlog, item)
         self._signal.wake()
         return tuple(item for item in envelopes if item not in refused)
 
@@ -309,7 +333,7 @@ class OpenLink:
                 for row in rows:
                     after = row.sequence
                     if not self._backlog.holds(row.digest):
-                        self._backlog.load(ready_from_row(row, keys.partner, parts.partner, keys.key_encryption))
+                        self._backlog.load(ready_from_row(row, parts.partner, keys.key_encryption))
                 if not rows:
                     break
                 if self._backlog.full_for(urgency):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import psutil
 
 from tests.bench import bulk
+from tests.bench.cap import parse_per_s
 from tests.bench.exchange import Exchange
 from tests.bench.fanout import fanout_s
 from tests.bench.floor import Floor
@@ -113,11 +114,17 @@ def million(size: Size) -> Figures:
     return {"exchange.msgs_per_s_at_1e6": statistics.median(values)}
 
 
+def cap(_size: Size) -> Figures:
+    """Measure how many CAP alerts are read per second."""
+    return {"cap.parse_per_s": parse_per_s()}
+
+
 PARTS: dict[str, Callable[[Size], Figures]] = {
     "rates": rates,
     "fanout": fanout,
     "backlog": backlog,
     "million": million,
+    "cap": cap,
 }
 
 KEYS = (
@@ -134,6 +141,7 @@ KEYS = (
     "fanout100.s",
     "exchange.msgs_per_s_at_1e6",
     "backlog1e5.rss_mb",
+    "cap.parse_per_s",
 )
 
 

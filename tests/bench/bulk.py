@@ -37,12 +37,12 @@ def fill(home: Path, count: int) -> int:
     held = connection.execute(f"select count(*), max(id), min(create_ms) from {table}").fetchone()
     connection.executescript(f"""
         create temp table template as
-            select row_number() over (order by id) - 1 as place, id, message_id, digest
-            from (select id, message_id, digest from {table} order by id limit {TEMPLATES});
+            select row_number() over (order by id) - 1 as place, id, message_id, key_id, digest
+            from (select id, message_id, key_id, digest from {table} order by id limit {TEMPLATES});
         create temp table copy as
             with recursive round(n) as
                 (select 0 union all select n + 1 from round where n + 1 < {-(-count // TEMPLATES)})
-            select template.id as old, {held[1]} + 1 + n * {TEMPLATES} + place as new, message_id, digest
+            select template.id as old, {held[1]} + 1 + n * {TEMPLATES} + place as new, message_id, key_id, digest
             from round, template where n * {TEMPLATES} + place < {count} order by new;
         """)
     earliest_ms = held[2] - count * STEP_MS
@@ -60,6 +60,7 @@ def fill(home: Path, count: int) -> int:
     message = {
         "id": "new",
         "message_id": "copy_id(new)",
+        "key_id": "copy_id(new)",
         "envelope_id": "copy_id(-new)",
         "request_id": f"copy_id(-new - {1 << 40})",
         "thread_id": "copy_id(new)",
@@ -68,7 +69,7 @@ def fill(home: Path, count: int) -> int:
         "receive_ms": time_ms,
     }
     copy(table, "t.id = old", message)
-    copy("k.message_key", "t.message_id = copy.message_id", {"message_id": "copy_id(new)"})
+    copy("k.message_key", "t.key_id = copy.key_id", {"key_id": "copy_id(new)"})
     copy("thread_head", "t.thread_id = copy.message_id", {"thread_id": "copy_id(new)", "digest": "copy_digest(new)"})
     first_event, last_event = connection.execute("select min(position), max(position) from event").fetchone()
     copy(

@@ -75,7 +75,12 @@ class Partner(FederationServiceServicer):
             CODEC.decode_body(opened.body_bytes)
             receipts.append(
                 Receipt(
-                    envelope_digest=opened.digest, outcome=Outcome.RECEIVED, time_ms=now_ms, reason="", log_position=0
+                    envelope_digest=opened.digest,
+                    outcome=Outcome.RECEIVED,
+                    time_ms=now_ms,
+                    reason="",
+                    log_position=0,
+                    log_leaf=b"",
                 )
             )
         batch = None

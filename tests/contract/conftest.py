@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from gateway.ports import Store
 from gateway.store import migrate, open_store
 from gateway.store.tables import key_metadata, metadata
+from gateway.translog.merkle import EMPTY_ROOT
 from tests.contract.samples import Maker
 from tests.fixtures.postgres import Server, postgres_server
 
@@ -54,8 +55,10 @@ def contract_database(postgres_server) -> str:
 def empty(server: Server, url: str) -> None:
     """Delete all rows, and start positions anew."""
     names = [*metadata.tables, *key_metadata.tables]
-    deletes = "".join(f"DELETE FROM {name};" for name in names if name != "sequencer")
-    server.sql(f"DO $$ BEGIN {deletes} UPDATE sequencer SET position = 0; END $$", make_url(url).database)
+    deletes = "".join(f"DELETE FROM {name};" for name in names if name not in {"sequencer", "log_state"})
+    root = EMPTY_ROOT.hex()
+    resets = f"UPDATE sequencer SET position = 0; UPDATE log_state SET origin = '', size = 0, root = '\\x{root}';"
+    server.sql(f"DO $$ BEGIN {deletes} {resets} END $$", make_url(url).database)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -11,11 +11,13 @@ from gateway.ports import (
     CommitReceived,
     CommitSubmissions,
     EncapsulationRow,
+    LogEntry,
     OutboxRow,
     ReceivedMessage,
     SealedMessage,
     StoredReceipt,
 )
+from gateway.translog.entry import EventType, LogEvent, leaf
 
 NOW = 1_764_000_000_000
 CN, TH, LA, VN = (PartnerId(code) for code in ("cn", "th", "la", "vn"))
@@ -92,8 +94,10 @@ class Maker:
             content_sealed=blob(("content", own_id.raw), self.body_bytes),
             batch_path=PATH,
             signature=blob(("signature", own_id.raw), 64),
+            key_id=blob(("key id", own_id.raw, self.count), 16),
             wrapped_message_key=blob(("key", own_id.raw), 72),
             outbox=tuple(rows),
+            log=log_entry(EventType.MESSAGE_RELEASED, own_id.raw),
         )
 
     def received(
@@ -137,10 +141,29 @@ class Maker:
             signature=blob(("signature", own_id.raw), 64),
             encapsulation_digest=ENCAPSULATION.digest,
             previous_digest=previous,
+            key_id=blob(("key id", own_id.raw, self.count), 16),
             wrapped_message_key=blob(("key", own_id.raw), 72),
             proof=proof(("our receipt", own_id.raw), CN),
             hold_until_ms=hold_until_ms,
+            log=log_entry(EventType.MESSAGE_RECEIVED, own_id.raw, sender.code),
         )
+
+
+def log_entry(kind: EventType = EventType.CARD_ADDED, subject: bytes = b"", partner: str = "th") -> LogEntry:
+    """Return a step for the exchange log."""
+    event = LogEvent(
+        type=kind,
+        time_ms=NOW,
+        actor="system/early-warning",
+        partner=partner,
+        subject=subject,
+        thread=b"",
+        digest=b"",
+        reason="",
+        detail="",
+    )
+    salts = blob(("log salts", kind, subject), 80)
+    return LogEntry(leaf(event, salts), salts, event)
 
 
 def proof(label: object, issuer: PartnerId = TH) -> ReceiptProof:
@@ -159,8 +182,11 @@ def receipt(
 ) -> StoredReceipt:
     """Return a verified receipt."""
     return StoredReceipt(
-        receipt=Receipt(envelope_digest=digest, outcome=outcome, time_ms=time_ms, reason=reason, log_position=0),
+        receipt=Receipt(
+            envelope_digest=digest, outcome=outcome, time_ms=time_ms, reason=reason, log_position=0, log_leaf=b""
+        ),
         proof=proof((digest, outcome), issuer),
+        salts=blob(("salts", digest, outcome), 80),
     )
 
 

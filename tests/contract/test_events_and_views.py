@@ -6,10 +6,12 @@ from gateway.ids import MessageId, uuid7
 from gateway.model.envelope import Outcome
 from gateway.model.partner import CardSignature, KeyPurpose, SignedCard
 from gateway.ports import (
+    AcknowledgeReceived,
     AssignPositions,
     BuryEnvelopes,
     CountMessages,
     Counts,
+    EnvelopesFor,
     EventRange,
     EventsSince,
     FindMessage,
@@ -18,8 +20,23 @@ from gateway.ports import (
     NoteSuccess,
     Partners,
     PutCard,
+    RemovePartner,
+    WaitingReceipts,
 )
-from tests.contract.samples import CN, LA, NOW, TH, Maker, blob, receipt, receipts, receive, submit
+from tests.contract.samples import (
+    CN,
+    LA,
+    NOW,
+    TH,
+    Maker,
+    blob,
+    log_entry,
+    proof,
+    receipt,
+    receipts,
+    receive,
+    submit,
+)
 
 
 async def events(store, after=0, rows=1000):
@@ -214,6 +231,7 @@ def card(partner, sequence, expected, label=None):
         sequence=sequence,
         expected_sequence=expected,
         now_ms=NOW,
+        log=log_entry(),
     )
 
 
@@ -252,12 +270,56 @@ async def test_racing_cards_have_one_winner(engine):
 async def test_partners_are_frozen_thawed_and_heard_from(store):
     await store.write(card(TH, 1, 0))
     await store.write(card(LA, 1, 0))
-    assert await store.write(FreezePartner(partner=CN, frozen=True)) is False
-    assert await store.write(FreezePartner(partner=TH, frozen=True)) is True
+    assert await store.write(FreezePartner(partner=CN, frozen=True, log=log_entry())) is False
+    assert await store.write(FreezePartner(partner=TH, frozen=True, log=log_entry())) is True
     await store.write(NoteSuccess(partner=LA, now_ms=NOW + 1))
     await store.write(NoteSuccess(partner=CN, now_ms=NOW + 1))
     rows = await store.read(Partners())
     assert [(row.partner, row.frozen, row.last_success_ms) for row in rows] == [(LA, False, NOW + 1), (TH, True, None)]
     await store.write(card(TH, 2, 1))
-    await store.write(FreezePartner(partner=TH, frozen=False))
+    await store.write(FreezePartner(partner=TH, frozen=False, log=log_entry()))
     assert [row.frozen for row in await store.read(Partners())] == [False, False]
+
+
+async def test_partner_is_removed_when_nothing_waits_for_it_and_may_come_back_from_the_start(store, make):
+    woken = []
+    await store.write(card(TH, 7, 0))
+    await store.write(card(LA, 1, 0))
+    mine, other = make.sealed(TH, LA), make.sealed(LA)
+    theirs = make.received(TH)
+    await store.write(submit(mine, other))
+    await store.write(receive(theirs))
+    message_id = theirs.header.message_id
+    await store.write(
+        AcknowledgeReceived(sender=TH, message_id=message_id, proof=proof("ack", CN), now_ms=NOW, log=log_entry())
+    )
+    store.subscribe("cards", lambda: woken.append(1))
+    assert await store.write(RemovePartner(partner=CN, log=log_entry())) is None
+    assert await store.write(RemovePartner(partner=TH, log=log_entry())) == 1
+    assert len(await store.read(Partners())) == 2
+    assert not woken
+    (row,) = await store.read(EnvelopesFor(partner=TH, max_rows=9))
+    assert (row.partner, row.message_id, row.digest) == (TH, mine.message_id, mine.digest)
+    given_up = receipt(mine.digest, Outcome.EXPIRED, CN, "PARTNER_UNKNOWN")
+    assert await store.write(BuryEnvelopes(rows=((TH, mine.message_id, given_up),), now_ms=NOW)) == 1
+    assert await store.read(EnvelopesFor(partner=TH, max_rows=9)) == ()
+    assert len(await store.read(EnvelopesFor(partner=LA, max_rows=9))) == 2
+    assert await store.write(RemovePartner(partner=TH, log=log_entry())) == 0
+    assert woken
+    assert [row.partner for row in await store.read(Partners())] == [LA]
+    assert await store.read(WaitingReceipts(partner=TH, max_rows=9)) == ()
+    states = {item.partner: item.state for item in (await store.read(find(mine.message_id))).deliveries}
+    assert states == {TH: "expired", LA: "waiting"}
+    assert (await store.read(find(message_id, TH))).row.state == "acknowledged"
+    # As a new partner: with a lower number, or with the very card it had.
+    assert await store.write(card(TH, 1, 0, "fresh")) is True
+    assert await store.write(RemovePartner(partner=TH, log=log_entry())) == 0
+    assert await store.write(card(TH, 7, 0)) is True
+    assert [(row.partner, row.sequence, row.frozen) for row in await store.read(Partners())] == [
+        (LA, 1, False),
+        (TH, 7, False),
+    ]
+
+
+def find(message_id, sender=CN):
+    return FindMessage(sender=sender, message_id=message_id)

@@ -24,7 +24,7 @@ from gateway.ports import (
 )
 from gateway.store import receiving
 from gateway.store.receiving import FREE_ROWS, MAX_HELD
-from tests.contract.samples import LA, NOW, TH, Maker, blob, proof, receive
+from tests.contract.samples import LA, NOW, TH, Maker, blob, log_entry, proof, receive
 
 STORED, HELD, RACED = ReceptionStatus
 
@@ -275,7 +275,9 @@ async def test_held_messages_of_one_sender_leave_room_for_another(store):
 
 
 async def acknowledge(store, message, now_ms=NOW + 5, label="ack"):
-    return await store.write(AcknowledgeReceived(sender=TH, message_id=own(message), proof=proof(label), now_ms=now_ms))
+    return await store.write(
+        AcknowledgeReceived(sender=TH, message_id=own(message), proof=proof(label), now_ms=now_ms, log=log_entry())
+    )
 
 
 async def test_acknowledgement_counts_once_and_waits_for_the_sender(store, make):
@@ -323,7 +325,7 @@ async def test_confirmed_receipts_wait_no_longer_and_only_the_leaseholder_confir
 async def test_erased_message_stays_known_and_shows_no_content(store, make):
     message = make.received(TH)
     await store.write(receive(message))
-    assert await store.write(EraseMessage(sender=TH, message_id=own(message)))
+    assert await store.write(EraseMessage(sender=TH, message_id=own(message), log=log_entry()))
     found = await find(store, message)
     assert (found.content_sealed, found.wrapped_message_key) == (None, None)
     assert found.header == message.header_bytes

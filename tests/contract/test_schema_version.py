@@ -1,5 +1,6 @@
 """An up-to-date database is recognised without alembic; the number that says so is that of the last script."""
 
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -30,3 +31,21 @@ async def test_database_that_is_up_to_date_opens_without_alembic(tmp_path, monke
     # Where there is something to upgrade, it is needed.
     with pytest.raises(ImportError):
         await open_sqlite(tmp_path / "new")
+
+
+async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
+    await (await open_sqlite(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        database.execute("DROP INDEX sent_thread")
+        tables = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%log%'"
+        ).fetchall()
+        for (name,) in [*tables, ("partner_checkpoint",)]:
+            database.execute(f"DROP TABLE {name}")
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    database.close()
+    await (await open_sqlite(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'sent_thread'").fetchall() == [(1,)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEADS["main"],)]
+    database.close()

@@ -19,6 +19,7 @@ from gateway.ports import (
     ExpiringEnvelopes,
     FindMessage,
     FindRequest,
+    Follower,
     OutboxRow,
     QueueDepth,
     QueueDepths,
@@ -30,8 +31,9 @@ from gateway.ports import (
     TakeLease,
     ThreadHeads,
     WaitingEnvelopes,
+    WaitingFollower,
 )
-from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, receipt, receipts, submit
+from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, log_entry, receipt, receipts, submit
 
 NEW, REPEATED, REUSED, HEAD_MOVED = SubmissionStatus
 
@@ -404,6 +406,7 @@ def replacement(old, epoch, *, envelope_id=None):
             previous_digest=old.outbox[0].previous_digest,
         ),
         encapsulation=secret,
+        log=log_entry(),
     )
 
 
@@ -496,6 +499,25 @@ async def test_head_that_has_moved_on_stays_when_an_older_envelope_is_replaced(s
     assert (await store.read(ThreadHeads(threads=(first.thread_id,))))[first.thread_id, TH] == second.digest
 
 
+async def test_waiting_follower_is_found_by_the_digest_that_it_names(store, make):
+    first = make.sealed(TH)
+    second = make.sealed(TH, thread=first.thread_id)
+    await store.write(submit(first, second))
+    epoch = await store.write(TakeLease(partner=TH, holder="a", now_ms=NOW, until_ms=NOW + 10))
+
+    async def follower(partner=TH, thread=first.thread_id, digest=first.digest):
+        return await store.read(WaitingFollower(partner=partner, thread_id=thread, previous_digest=digest))
+
+    assert await follower() == Follower(envelope_id=second.envelope_id, digest=second.digest)
+    assert await follower(partner=LA) is None
+    assert await follower(digest=second.digest) is None
+    operation = replacement(second, epoch)
+    assert await store.write(operation) is True
+    assert await follower() == Follower(envelope_id=operation.envelope_id, digest=operation.digest)
+    await store.write(receipts(receipt(operation.digest)))
+    assert await follower() is None
+
+
 async def test_row_that_waits_no_longer_is_not_replaced(store, make):
     message = make.sealed(TH)
     await store.write(submit(message))
@@ -520,14 +542,14 @@ async def test_secrets_of_a_sent_envelope_are_found_for_its_recipients_only(stor
 async def test_erased_message_is_never_sent_nor_sealed_again(store, make):
     message, other = make.sealed(TH), make.sealed(TH)
     await store.write(submit(message, other))
-    erase = EraseMessage(sender=CN, message_id=message.message_id)
+    erase = EraseMessage(sender=CN, message_id=message.message_id, log=log_entry())
     assert await store.write(erase) is True
     assert await store.write(erase) is True
     assert ids(await waiting(store)) == ids([other])
     assert await store.read(SentSecrets(envelope_id=message.envelope_id, partner=TH)) is None
     found = await store.read(FindMessage(sender=CN, message_id=message.message_id))
     assert (found.content_sealed, found.wrapped_message_key, found.digest) == (None, None, message.digest)
-    assert await store.write(EraseMessage(sender=CN, message_id=MessageId(uuid7(NOW)))) is False
+    assert await store.write(EraseMessage(sender=CN, message_id=MessageId(uuid7(NOW)), log=log_entry())) is False
 
 
 async def test_page_full_of_erased_messages_does_not_end_the_queue(store, make):
@@ -535,7 +557,7 @@ async def test_page_full_of_erased_messages_does_not_end_the_queue(store, make):
     last = make.sealed(TH)
     await store.write(submit(*erased, last))
     for message in erased:
-        await store.write(EraseMessage(sender=CN, message_id=message.message_id))
+        await store.write(EraseMessage(sender=CN, message_id=message.message_id, log=log_entry()))
     assert ids(await waiting(store, rows=2)) == ids([last])
     assert ids(await waiting(store, size=1)) == ids([last])
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import grpc
 
 from gateway.clock import SystemClock
-from gateway.crypto.certificates import create_authority, issue_gateway, issue_system, pem_to_der
+from gateway.crypto.certificates import (
+    create_authority,
+    issue_gateway,
+    issue_requested,
+    issue_system,
+    new_request,
+    pem_to_der,
+)
 from gateway.errors import NotFound, PartnerFrozen, PartnerUnknown
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Submitter, Validation
@@ -16,9 +23,10 @@ from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow
 from gateway.ports import FrameAnswer, LinkIdentity, SubmissionResult, SubmissionStatus
-from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import ListenerServer, exchange_listener, federation_listener
 
 CLOCK = SystemClock()
@@ -55,6 +63,14 @@ def state(partner: PartnerId) -> State:
 
 def system_identity(of: State, name: str) -> LinkIdentity:
     key, certificate = issue_system(of.authority, of.partner, name, CLOCK.now_ms())
+    return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
+
+
+def auditor_identity(of: State, name: str) -> LinkIdentity:
+    key, request = new_request()
+    certificate = issue_requested(
+        of.authority, of.partner, role="auditor", name=name, request=request, now_ms=CLOCK.now_ms()
+    )
     return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
 
 
@@ -110,6 +126,11 @@ class MemoryDirectory:
         self.offered.append((partner, signed))
         return True
 
+    def remove(self, partner: PartnerId) -> None:
+        del self.cards[partner]
+        for callback in self.callbacks:
+            callback(partner)
+
     def change(self, partner: PartnerId, card: Card | None = None, frozen: bool = False) -> None:
         if card is not None:
             self.cards[partner] = card
@@ -152,6 +173,25 @@ class MemoryReceiving:
         )
 
 
+class MemoryLog:
+    """A log that says nothing of itself and knows no leaf."""
+
+    async def newest(self) -> bytes:
+        return b""
+
+    async def seen_of(self, partner: PartnerId) -> bytes:
+        return b""
+
+    async def hear_own(self, partner: PartnerId, note: bytes) -> None:
+        return None
+
+    async def hear_partner(self, partner: PartnerId, note: bytes) -> None:
+        return None
+
+    async def prove_leaf(self, leaf: bytes, message_id: bytes):
+        raise NotFound("no such leaf")
+
+
 @dataclass
 class Federation:
     """th's gateway as its partners meet it."""
@@ -181,7 +221,9 @@ def new_federation(
     """Not started yet."""
     directory = MemoryDirectory({item.partner: card_of(item) for item in partners})
     receiving, rejected, heard = MemoryReceiving(), RejectedCallers(CLOCK), []
-    servicer = FederationServicer(receiving=receiving, cards=directory, clock=CLOCK, heard=heard.append)
+    servicer = FederationServicer(
+        receiving=receiving, cards=directory, log=MemoryLog(), log_reading=MemoryLog(), clock=CLOCK, heard=heard.append
+    )
     shown = [own.identity]
     listener = federation_listener(
         address=address,
@@ -240,6 +282,7 @@ class MemoryExchange:
     stored: dict = field(default_factory=dict)
     events: list = field(default_factory=list)
     acknowledged: list = field(default_factory=list)
+    shown: list = field(default_factory=list)
     watching: int = 0
 
     async def submit(self, submissions):
@@ -263,11 +306,17 @@ class MemoryExchange:
             decision=self.decision, body_bytes=len(draft.body_bytes), recipients=draft.recipients, expire_ms=2000
         )
 
-    async def get(self, sender, message_id):
+    async def open(self, sender, message_id):
         try:
             return OpenedMessage(*self.stored[sender, message_id])
         except KeyError:
             raise NotFound("no such message") from None
+
+    async def note_shown(self, opened, *, actor):
+        self.shown += [(actor, item.stored.row.message_id) for item in opened]
+
+    async def note_listed(self, *, actor, count):
+        self.shown.append((actor, count))
 
     async def list(self, *, sent, page_size, page_token):
         rows = [stored.row for stored, _ in self.stored.values() if sent is None or stored.row.sent is sent]
@@ -281,7 +330,7 @@ class MemoryExchange:
         finally:
             self.watching -= 1
 
-    async def acknowledge(self, sender, message_id, outcome):
+    async def acknowledge(self, sender, message_id, outcome, *, actor):
         self.acknowledged.append((sender, message_id, outcome))
         return 3000
 
@@ -299,12 +348,20 @@ class Exchange:
 EARLY_WARNING = Submitter(
     principal="system/early-warning", authorities=frozenset({AuthorityId("th/early-warning"), AuthorityId("th/police")})
 )
+COURT = Submitter(principal="auditor/court", authorities=frozenset())
 HOTLINE = Submitter(principal="system/hotline", authorities=frozenset({AuthorityId("th/hotline")}))
 
 
-def new_exchange(own: State, max_stream_age_s: float | None = None) -> Exchange:
+class Registrations(dict):
+    """By name alone; what a certificate is, the registry's own tests say."""
+
+    def check_certificate(self, principal, digest):
+        pass
+
+
+def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitters=None, tokens=None) -> Exchange:
     """Not started yet."""
-    submitters = {item.principal: item for item in (EARLY_WARNING, HOTLINE)}
+    submitters = submitters or Registrations({item.principal: item for item in (EARLY_WARNING, HOTLINE)})
     memory, rejected = MemoryExchange(), RejectedCallers(CLOCK)
     listener = exchange_listener(
         address="127.0.0.1:0",
@@ -316,15 +373,19 @@ def new_exchange(own: State, max_stream_age_s: float | None = None) -> Exchange:
         servicer=ExchangeServicer(
             own=own.partner, submitting=memory, reading=memory, acknowledging=memory, submitters=submitters
         ),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
+        tokens=tokens,
     )
     return Exchange(memory, rejected, listener)
 
 
 @contextlib.asynccontextmanager
-async def exchange(own: State, max_stream_age_s: float | None = None) -> AsyncIterator[Exchange]:
-    running = new_exchange(own, max_stream_age_s)
+async def exchange(
+    own: State, max_stream_age_s: float | None = None, *, submitters=None, tokens=None
+) -> AsyncIterator[Exchange]:
+    running = new_exchange(own, max_stream_age_s, submitters=submitters, tokens=tokens)
     running.port = await running.listener.start()
     try:
         yield running

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.errors import StoreUnavailable
 from gateway.ports import EraseMessage
 from gateway.store import open_sqlite
-from tests.contract.samples import CN, TH, Maker, receipt, receipts, receive, submit
+from tests.contract.samples import CN, TH, Maker, log_entry, receipt, receipts, receive, submit
 
 
 def say(*words: object) -> None:
@@ -47,7 +47,7 @@ async def kill(home: Path, point: str, count: int) -> None:
         say("receipted", message.message_id.raw.hex())
         if round_number % 2:
             say("erasing", received.header.message_id.raw.hex())
-            await store.write(EraseMessage(sender=TH, message_id=received.header.message_id))
+            await store.write(EraseMessage(sender=TH, message_id=received.header.message_id, log=log_entry()))
             say("erased", received.header.message_id.raw.hex())
 
 

@@ -207,6 +207,7 @@ async def test_a_frame_of_more_receipts_than_the_gateway_can_verify_between_two_
                 time_ms=1,
                 reason="",
                 log_position=0,
+                log_leaf=b"",
             )
             for place in range(1024)
         ]

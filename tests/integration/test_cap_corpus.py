@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from adapters.connectors.cap import CapCheck, check_cap, read_cap
+from adapters.connectors.cap import CapCheck, check_all, check_cap, read_cap
 from gateway.ids import AuthorityId
 from gateway.model.message import Body, Handling, Onward, Tlp
 from gateway.model.rules import check_body
@@ -24,6 +24,16 @@ pytestmark = [
         not CORPUS.is_dir() and "CI" not in os.environ, reason="no corpus here; name its folder in CONCORD_CORPUS"
     ),
 ]
+
+
+ALERTS_IN_CONTAINERS = 97
+"""Read out of 28 feeds and distributions; one more in them has no identifier."""
+LINKS_ONLY = 13
+REFUSED_CONTAINERS = {
+    "xee.atom": "cap.doctype",
+    "pelmorex.atom": "cap.encoding_broken",
+    "bushfire_invalid.edxlde#2": "cap.identifier_missing",
+}
 
 
 def files(folder: str) -> list[Path]:
@@ -105,6 +115,22 @@ def test_byte_order_mark_and_prefixes_do_not_hide_burmese() -> None:
 def test_unknown_offset_stays_unknown() -> None:
     path = next(path for path in verdicts() if path.name == "canada.cap")
     assert read_cap(path.read_bytes()).alert.sent_time.offset_minutes is None
+
+
+def test_every_feed_and_distribution_gets_a_verdict_for_each_alert_in_it() -> None:
+    refused: dict[str, str] = {}
+    alerts = links_only = 0
+    for path in (*files("cap-feed"), *files("edxl-de")):
+        results = check_all(path.read_bytes())
+        assert results, path.name
+        for place, verdict in results:
+            if verdict.verdict == "refused":
+                refused[f"{path.name}{place}"] = verdict.reason
+            elif place:
+                alerts += 1
+            else:
+                links_only += codes(verdict) == {"cap.feed_links"}
+    assert (alerts, links_only, refused) == (ALERTS_IN_CONTAINERS, LINKS_ONLY, REFUSED_CONTAINERS)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,9 @@ class FakeAdmin(AdminServiceServicer):
 
     def SetPartnerFrozen(self, request, context):
         return self._answer(request, context, pb.SetPartnerFrozenResponse(partner=self.view(frozen=request.frozen)))
+
+    def RemovePartner(self, request, context):
+        return self._answer(request, context, pb.RemovePartnerResponse(discarded=2 * request.discard_waiting))
 
     def RotateKeys(self, request, context):
         answer = pb.RotateKeysResponse(card=self.card, fingerprint=self.fingerprint)
@@ -268,6 +272,43 @@ def test_freeze_and_thaw_ask_for_opposite_things(admin, capsys):
     assert run(capsys, "partner", "freeze", "th")[0] == 0
     assert run(capsys, "partner", "freeze", "th", "--thaw")[0] == 0
     assert [request.frozen for request in admin.asked] == [True, False]
+
+
+def test_removing_needs_the_partner_named_twice(admin, capsys):
+    for words in ((), ("--yes", "la"), ("--yes", "TH"), ("--yes", "")):
+        code, (answer,), _ = run(capsys, "partner", "remove", "th", *words)
+        assert (code, answer["error"]["reason"]) == (1, "DECLINED" if any(words[1:]) else "USAGE")
+    assert not admin.asked
+    code, (answer,), _ = run(capsys, "partner", "remove", "th", "--yes", "th")
+    assert (code, answer) == (0, {"partner": "th", "discarded": 0})
+    code, (answer,), _ = run(capsys, "partner", "remove", "th", "--yes", "th", "--discard-waiting")
+    assert (code, answer) == (0, {"partner": "th", "discarded": 2})
+    assert [(request.partner, request.discard_waiting) for request in admin.asked] == [("th", False), ("th", True)]
+
+
+@pytest.mark.parametrize(("typed", "code"), [("th", 0), ("la", 1), ("y", 1), ("", 1)])
+def test_a_person_types_the_partner_to_remove(admin, capsys, monkeypatch, typed, code):
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "r", closefd=False) as keyboard, os.fdopen(theirs, "w") as screen:
+        monkeypatch.setattr("sys.stdin", keyboard)
+        monkeypatch.setattr("sys.stderr", screen)
+        os.write(ours, f"{typed}\n".encode())
+        assert main(["partner", "remove", "th"]) == code
+        screen.flush()
+        shown = b""
+        # The terminal shows what was typed too.
+        while b"Type th to go on" not in shown:
+            shown += os.read(ours, 4096)
+    os.close(ours)
+    assert len(admin.asked) == (code == 0)
+
+
+def test_waiting_messages_are_in_the_way_of_removing(admin, capsys):
+    admin.error = errors.MessagesWait("th", 1)
+    code, (answer,), told = run(capsys, "partner", "remove", "th", "--yes", "th")
+    assert (code, answer["error"]["reason"]) == (3, "MESSAGES_WAIT")
+    assert answer["error"]["why"] == "1 message waits for 'th'"
+    assert "--discard-waiting" in told
 
 
 def test_partner_that_is_not_known_is_refused(admin, capsys):

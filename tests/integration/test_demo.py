@@ -27,6 +27,7 @@ CHECKS = {
     "originals_identical",
     "all_languages_arrived",
     "marked_exercise",
+    "logs_sound",
     "acknowledged",
 }
 pytestmark = pytest.mark.timeout(200)

@@ -13,7 +13,7 @@ from concord.v1.admin_service_pb2_grpc import AdminServiceStub
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from gateway.errors import ConfigInvalid, FingerprintMismatch, NotFound, PartnerUnknown
+from gateway.errors import ConfigInvalid, FingerprintMismatch, MessagesWait, NotFound, PartnerUnknown
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Validation
 from gateway.ids import MessageId, ThreadId
@@ -21,8 +21,9 @@ from gateway.model.header import Urgency
 from gateway.policy.decision import Allow
 from gateway.ports import SubmissionResult, SubmissionStatus
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
-from gateway.rpc.callers import RejectedCallers
+from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.convert.partner import signed_card_to_proto
+from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import Servers, admin_listener
 from gateway.rpc.status import from_status
 from tests.integration.rpc_setup import CLOCK, SIGNED, TH, VN, federation, new_exchange, new_federation, state
@@ -98,6 +99,14 @@ class MemoryBackend:
         self.calls.append((partner, frozen))
         return PARTNER
 
+    async def remove_partner(self, partner, *, discard_waiting):
+        if partner != VN:
+            raise PartnerUnknown(partner.code)
+        if not discard_waiting:
+            raise MessagesWait(partner.code, 2)
+        self.calls.append(partner)
+        return 2
+
     async def rotate(self, purpose, *, revoke):
         self.calls.append((purpose, revoke))
         return SIGNED, "5678"
@@ -119,6 +128,16 @@ class MemoryBackend:
             raise NotFound("no such message")
         return stored(TH, 1)[0]
 
+    @property
+    def systems(self):
+        return self
+
+    def list(self):
+        return ()
+
+    async def rejected_callers(self):
+        return ()
+
     async def test_partner(self, partner):
         return (TestStep(name="tls", passed=False, detail=partner.code, advice="compare cards"),)
 
@@ -126,7 +145,12 @@ class MemoryBackend:
 @pytest.fixture
 async def admin(tmp_path: Path):
     backend = MemoryBackend()
-    listener = admin_listener(home=tmp_path, backend=backend, rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=tmp_path,
+        backend=backend,
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     await listener.start()
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'admin.sock'}") as channel:
         yield AdminServiceStub(channel), backend
@@ -142,7 +166,12 @@ async def refusal(call):
 async def test_the_socket_is_for_this_user_alone_and_goes_with_the_gateway(tmp_path):
     before = os.umask(0o022)
     try:
-        listener = admin_listener(home=tmp_path, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+        listener = admin_listener(
+            home=tmp_path,
+            backend=MemoryBackend(),
+            audit=AuditServicer(store=None, keeper=None, reading=None),
+            rejected=RejectedCallers(CLOCK),
+        )
         await listener.start()
         path = tmp_path / "admin.sock"
         assert stat.S_ISSOCK(path.stat().st_mode)
@@ -157,7 +186,12 @@ async def test_a_socket_left_over_by_a_dead_gateway_is_replaced(tmp_path):
     leftover = socket.socket(socket.AF_UNIX)
     leftover.bind(str(tmp_path / "admin.sock"))
     leftover.close()
-    listener = admin_listener(home=tmp_path, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     await listener.start()
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'admin.sock'}") as channel:
         assert (await AdminServiceStub(channel).GetStatus(pb.GetStatusRequest(), timeout=5)).partner == "th"
@@ -167,7 +201,12 @@ async def test_a_socket_left_over_by_a_dead_gateway_is_replaced(tmp_path):
 async def test_a_path_too_long_for_a_socket_is_refused_in_words(tmp_path):
     home = tmp_path / ("d" * 120)
     home.mkdir()
-    listener = admin_listener(home=home, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+    listener = admin_listener(
+        home=home,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     with pytest.raises(ConfigInvalid):
         await listener.start()
     await listener.stop(0)
@@ -210,6 +249,12 @@ async def test_partners_are_added_frozen_and_tested(admin):
     assert (step.name, step.passed, step.detail, step.advice) == ("tls", False, "vn", "compare cards")
 
 
+async def test_a_partner_is_removed_with_what_waits_for_it(admin):
+    stub, backend = admin
+    answer = await stub.RemovePartner(pb.RemovePartnerRequest(partner="vn", discard_waiting=True), timeout=5)
+    assert (answer.discarded, backend.calls) == (2, [VN])
+
+
 async def test_refusals_reach_the_operator_with_their_reason(admin):
     stub, backend = admin
     card = signed_card_to_proto(SIGNED)
@@ -218,6 +263,9 @@ async def test_refusals_reach_the_operator_with_their_reason(admin):
         (stub.AddPartner(pb.AddPartnerRequest(fingerprint="9"), timeout=5), "FIELD_INVALID"),
         (stub.SetPartnerFrozen(pb.SetPartnerFrozenRequest(partner="la"), timeout=5), "PARTNER_UNKNOWN"),
         (stub.SetPartnerFrozen(pb.SetPartnerFrozenRequest(partner="LA"), timeout=5), "FIELD_INVALID"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(partner="vn"), timeout=5), "MESSAGES_WAIT"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(partner="la", discard_waiting=True), timeout=5), "PARTNER_UNKNOWN"),
+        (stub.RemovePartner(pb.RemovePartnerRequest(), timeout=5), "FIELD_INVALID"),
         (stub.GetDelivery(pb.GetDeliveryRequest(message_id=b"x" * 16), timeout=5), "NOT_FOUND"),
         (stub.GetDelivery(pb.GetDeliveryRequest(message_id=b"x"), timeout=5), "FIELD_INVALID"),
         (stub.SubmitLocal(pb.SubmitLocalRequest(), timeout=5), "FIELD_INVALID"),
@@ -263,7 +311,12 @@ async def test_a_bug_answers_an_incident_and_no_detail(admin):
 async def test_all_listeners_start_and_stop_together(tmp_path):
     th = state(TH)
     partners, systems = new_federation(th), new_exchange(th)
-    admin = admin_listener(home=tmp_path, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     servers = Servers(federation=partners.listener, exchange=systems.listener, admin=admin)
     bound = await servers.start()
     assert is_open(bound.federation)
@@ -275,7 +328,12 @@ async def test_all_listeners_start_and_stop_together(tmp_path):
 
 
 async def test_a_gateway_without_systems_has_no_exchange_listener(tmp_path):
-    admin = admin_listener(home=tmp_path, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=tmp_path,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     servers = Servers(federation=new_federation(state(TH)).listener, exchange=None, admin=admin)
     bound = await servers.start()
     assert bound.exchange is None
@@ -285,7 +343,12 @@ async def test_a_gateway_without_systems_has_no_exchange_listener(tmp_path):
 async def test_one_listener_that_cannot_start_stops_the_others(tmp_path):
     home = tmp_path / ("d" * 120)
     home.mkdir()
-    admin = admin_listener(home=home, backend=MemoryBackend(), rejected=RejectedCallers(CLOCK))
+    admin = admin_listener(
+        home=home,
+        backend=MemoryBackend(),
+        audit=AuditServicer(store=None, keeper=None, reading=None),
+        rejected=RejectedCallers(CLOCK),
+    )
     partners = new_federation(state(TH))
     started = []
     start = partners.listener.start

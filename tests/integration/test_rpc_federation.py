@@ -87,6 +87,8 @@ async def test_another_partners_authority_cannot_mint_the_name():
         (rejected,) = th.rejected.latest()
         assert rejected.reason == "CALLER_UNKNOWN"
         assert len(rejected.fingerprint) == 64
+        assert (rejected.claimed_id, rejected.listener.value) == ("spiffe://vn/gateway", "federation")
+        assert (rejected.detail, rejected.count) == ("the certificate does not lead to a root of this partner", 1)
         assert rejected.address.startswith("ipv4:127.0.0.1:")
         # Both go on being themselves.
         assert (await probe(VN_STATE.identity, th.port)).partner == "vn"
@@ -105,7 +107,7 @@ async def test_systems_and_our_own_gateway_are_no_partners():
     async with federation(TH_STATE, VN_STATE) as th:
         for identity, reason in (
             (system_identity(VN_STATE, "early-warning"), "CALLER_UNKNOWN"),
-            (system_identity(TH_STATE, "early-warning"), "PARTNER_UNKNOWN"),
+            (system_identity(TH_STATE, "early-warning"), "CALLER_UNKNOWN"),
             (TH_STATE.identity, "PARTNER_UNKNOWN"),
         ):
             assert (await refusal(probe(identity, th.port)))[1] == reason
@@ -148,6 +150,23 @@ async def test_freezing_a_partner_closes_its_streams_within_a_second_and_no_othe
         assert time.monotonic() - began < 1
         await others.write(frame_to_proto(frame(2)))
         assert (await others.read()).sequence == 2
+
+
+async def test_removing_a_partner_closes_its_streams_and_an_added_one_is_let_in():
+    async with federation(TH_STATE, VN_STATE, LA_STATE) as th:
+        theirs = await open_link(VN_STATE.identity, th.port)
+        others = await open_link(LA_STATE.identity, th.port)
+        connected = stub(VN_STATE.identity, th.port)
+        await connected.Probe(pb.ProbeRequest(), timeout=5)
+        card = th.directory.cards[VN]
+        th.directory.remove(VN)
+        assert await refusal(theirs.read()) == (grpc.StatusCode.NOT_FOUND, "PARTNER_UNKNOWN")
+        # A connection made before is worth nothing either.
+        assert (await refusal(connected.Probe(pb.ProbeRequest(), timeout=5)))[1] == "PARTNER_UNKNOWN"
+        await others.write(frame_to_proto(frame(2)))
+        assert (await others.read()).sequence == 2
+        th.directory.change(VN, card)
+        assert (await connected.Probe(pb.ProbeRequest(), timeout=5)).partner == "vn"
         assert th.listener.guard.open_streams == 1
         others.cancel()
 

@@ -26,7 +26,7 @@ from gateway.ports import (
     WaitingEnvelopes,
 )
 from gateway.store import migrate, open_sqlite, open_store
-from tests.contract.samples import CN, TH, Maker, receive, submit
+from tests.contract.samples import CN, TH, Maker, log_entry, receive, submit
 from tests.fixtures.postgres import Server, initdb, postgres_server, prepare, require_wheel, running
 
 __all__ = ["postgres_server"]
@@ -114,7 +114,7 @@ def check_files(home: Path) -> None:
     connection.execute("ATTACH ? AS k", (str(home / "keys.db"),))
     for table in ("sent", "received"):
         lost = connection.execute(
-            f"SELECT count(*) FROM {table} m LEFT JOIN k.message_key USING (message_id, sender) WHERE wrapped IS NULL"
+            f"SELECT count(*) FROM {table} m LEFT JOIN k.message_key USING (key_id) WHERE wrapped IS NULL"
         ).fetchone()
         assert lost == (0,)
     connection.close()
@@ -257,7 +257,7 @@ async def test_erased_key_is_in_no_file_any_more(tmp_path):
     for message in messages:
         await store.write(submit(message))
     gone, kept = messages[20], messages[21]
-    await store.write(EraseMessage(sender=CN, message_id=gone.message_id))
+    await store.write(EraseMessage(sender=CN, message_id=gone.message_id, log=log_entry()))
     files = {path.name: path.read_bytes() for path in home.iterdir()}
     assert any(kept.wrapped_message_key in content for content in files.values())
     assert not [name for name, content in files.items() if gone.wrapped_message_key in content]

@@ -35,15 +35,18 @@ async def test_a_full_disk_of_the_sender_refuses_new_messages_keeps_the_old_and_
             cn.fill_disk(1)
             late = requests(20, "th", first=20)
             assert {await refused_with(sender, request) for request in late} == {"STORE_UNAVAILABLE"}
-            # What needs no disk still works, and says what was accepted.
-            view = await sender.get(sender.answers[accepted[0].request_id].message_id)
-            assert view.deliveries[0].state == "received"
+            # Content is shown to nobody unrecorded, so reading waits for room as well.
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await sender.get(sender.answers[accepted[0].request_id].message_id)
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
             # The gateway bears it for as long as it lasts.
             await asyncio.sleep(2)
             assert cn.exit_code() is None
             cn.free_disk()
             await sender.submit_all(late)
             await settled(sender)
+            view = await sender.get(sender.answers[accepted[0].request_id].message_id)
+            assert view.deliveries[0].state == "received"
             await check_exchange(sender, receiver, accepted + late)
 
 

@@ -135,9 +135,12 @@ class World:
         return [(receipt.envelope_digest, receipt.outcome, receipt.reason) for receipt in stated]
 
     def stored(self) -> tuple[int, int, int]:
-        """Return how many messages, events and message keys "th" has."""
-        with contextlib.closing(sqlite3.connect(self.th.store.with_name("keys.db"))) as keys:
-            (key_count,) = keys.execute("select count(*) from message_key").fetchone()
+        """Return how many messages and events "th" has, and how many of the messages have their key."""
+        with contextlib.closing(sqlite3.connect(self.th.store)) as store:
+            store.execute("attach ? as keys", (str(self.th.store.with_name("keys.db")),))
+            (key_count,) = store.execute(
+                "select count(*) from received join keys.message_key using (key_id) where wrapped != x''"
+            ).fetchone()
         return count_rows(self.th, "received"), count_rows(self.th, "event"), key_count
 
 
@@ -241,7 +244,12 @@ async def test_a_partner_cannot_speak_about_deliveries_to_others(world):
         (digest,) = query(world.th, "select digest from sent where message_id = ?", answer.message_id)[0]
         for outcome in (Outcome.REFUSED, Outcome.ACKNOWLEDGED_BY_SYSTEM, Outcome.RECEIVED):
             receipt = Receipt(
-                envelope_digest=digest, outcome=outcome, time_ms=SystemClock().now_ms(), reason="", log_position=0
+                envelope_digest=digest,
+                outcome=outcome,
+                time_ms=SystemClock().now_ms(),
+                reason="",
+                log_position=0,
+                log_leaf=b"",
             )
             batch, _ = sign_receipts([receipt], issuer=LA, sign_key=world.rings[LA].receipt, codec=CODEC)
             await world.send(receipts=(batch,))

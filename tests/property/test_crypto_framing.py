@@ -79,6 +79,7 @@ RECEIPTS = st.lists(
         time_ms=st.integers(0, 4_000_000_000_000),
         reason=st.sampled_from(["", "EXPIRED", "KEY_RETIRED"]),
         log_position=st.integers(0, 2**63),
+        log_leaf=st.one_of(st.just(b""), st.binary(min_size=32, max_size=32)),
     ),
     min_size=1,
     max_size=30,

@@ -9,6 +9,7 @@ from tests.rules.tree import ROOT, files, python_files, text
 
 MAX_LINES = 400
 LONGER = {
+    "gateway/errors.py": "the whole error taxonomy, from which its catalogue is made",
     "gateway/ports.py": "the whole contract between the exchange and the outside, read as one",
 }
 # Written in pieces, so that this file does not break its own rule.

@@ -15,12 +15,15 @@ from gateway.clock import SystemClock
 from gateway.crypto.cards import fingerprint, sign_card
 from gateway.crypto.certificates import create_authority, pem_to_der
 from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
+from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import GatewayError, PartnerUnreachable
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
 from gateway.exchange.reader import MessageReader
@@ -141,6 +144,14 @@ class SimCarrier:
     async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
         raise PartnerUnreachable("the network carries frames only")
 
+    async def exchange_checkpoints(
+        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
+    ) -> tuple[bytes, bytes]:
+        target = self._network.nations[card.partner]
+        await target.log.hear_own(self._own, seen)
+        await target.log.hear_partner(self._own, own)
+        return await target.log.newest(), await target.log.seen_of(self._own)
+
     async def fetch_card(self, identity: LinkIdentity, card: Card, own: SignedCard) -> SignedCard:
         target = self._network.nations[card.partner]
         await target.directory.offer(self._own, own)
@@ -157,13 +168,15 @@ class Secrets:
     seal: OpenKey
     kek: KeyEncryptionKey
     root: bytes
+    log: SignKey
+    cosign: MLDSASignKey
 
     @classmethod
     def generate(cls, partner: PartnerId, now_ms: int) -> "Secrets":
         _, certificate = create_authority(partner, now_ms)
         return cls(
             SignKey.generate(), SignKey.generate(), SignKey.generate(), OpenKey.generate(),
-            KeyEncryptionKey.generate(), pem_to_der(certificate),
+            KeyEncryptionKey.generate(), pem_to_der(certificate), SignKey.generate(), MLDSASignKey.generate(),
         )  # fmt: skip
 
 
@@ -198,10 +211,13 @@ class Nation:
         await self.directory.load()
         self.keys = KeyHolder(self.own_keys(), CODEC)
         common = {"directory": self.directory, "store": store, "codec": CODEC, "clock": clock, "keys": self.keys}
+        self.pool = KeyPool(store, self.keys, clock.now_ms, lambda: None)
+        self.log = LogKeeper(directory=self.directory, store=store, clock=clock, keys=self.keys)
+        await self.log.open()
         self.links = Links(
             directory=self.directory, store=store, carrier=SimCarrier(self.network, self.partner),
             identity=lambda: LinkIdentity(partner=self.partner, certificate_chain_pem=b"", private_key_pem=b""),
-            prefetch=Prefetch(64 << 20),
+            prefetch=Prefetch(64 << 20), log=self.log,
             courier=Courier(**common), keys=self.keys, clock=clock,
         )  # fmt: skip
 
@@ -212,10 +228,12 @@ class Nation:
             return await asyncio.to_thread(call)
 
         self.submit = SubmitService(
-            **common, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload
+            **common, pool=self.pool, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload
         )
-        self.receive = ReceiveService(**common, policy=self.policy, quota=self.quota, pause=pause)
-        self.reader = MessageReader(store=store, codec=CODEC, keys=self.keys, new_signal=event_signals(store))
+        self.receive = ReceiveService(**common, pool=self.pool, policy=self.policy, quota=self.quota, pause=pause)
+        self.reader = MessageReader(
+            store=store, codec=CODEC, clock=clock, keys=self.keys, new_signal=event_signals(store)
+        )
         self.acknowledge = AcknowledgeService(
             store=store, codec=CODEC, clock=clock, keys=self.keys, queued=self.links.receipts_wait
         )
@@ -228,7 +246,8 @@ class Nation:
     def own_keys(self) -> OwnKeys:
         s = self.secrets
         return OwnKeys(
-            partner=self.partner, envelope=s.envelope, receipt=s.receipt, open_keys={s.seal.seal_key.id: s.seal},
+            partner=self.partner, envelope=s.envelope, receipt=s.receipt, log=s.log, log_cosign=s.cosign,
+            open_keys={s.seal.seal_key.id: s.seal},
             retired=frozenset(), key_encryption=s.kek,
         )  # fmt: skip
 
@@ -237,6 +256,7 @@ class Nation:
         pairs = [
             (KeyPurpose.IDENTITY, s.identity.verify_key.public), (KeyPurpose.ENVELOPE, s.envelope.verify_key.public),
             (KeyPurpose.RECEIPT, s.receipt.verify_key.public), (KeyPurpose.SEAL, s.seal.seal_key.public),
+            (KeyPurpose.LOG, s.log.verify_key.public), (KeyPurpose.LOG_COSIGN, s.cosign.verify_key.public),
         ]  # fmt: skip
         card = Card(
             partner=self.partner, sequence=sequence, previous_digest=previous_digest, create_ms=now,

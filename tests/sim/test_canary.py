@@ -27,7 +27,7 @@ async def test_frames_behind_tls_show_nothing_of_a_message(tmp_path, monkeypatch
             return await cn.state_at(result.message_id, "th") == "received"
 
         await until(received)
-        assert canary.found_in((await th.reader.get(cn.partner, result.message_id)).body_bytes)
+        assert canary.found_in((await th.reader.open(cn.partner, result.message_id)).body_bytes)
         assert len(seen) > 1000
         assert not canary.found_in(bytes(seen))
     finally:

@@ -78,7 +78,7 @@ async def test_a_message_arrives_whole_and_its_receipt_comes_back(world) -> None
     result = await cn.send("th la", "Typhoon")
     await settled(cn, result, "th")
     await settled(cn, result, "la")
-    bodies = {(await nation.reader.get(CN, result.message_id)).body_bytes for nation in world}
+    bodies = {(await nation.reader.open(CN, result.message_id)).body_bytes for nation in world}
     assert len(bodies) == 1
     assert CODEC.decode_body(bodies.pop()).content.infos[0].headline == "Typhoon"
 
@@ -186,7 +186,7 @@ async def test_a_suppressed_predecessor_shows_as_a_gap_after_the_wait(world) -> 
         WaitingEnvelopes(partner=TH, urgency=Urgency.U0, after_sequence=0, max_rows=9, max_bytes=1 << 20)
     )
 
-    later = ready_from_row(rows[1], CN, TH, cn.secrets.kek)
+    later = ready_from_row(rows[1], TH, cn.secrets.kek)
     frame = OutgoingFrame(sequence=1, envelopes=(later.envelope,), receipts=())
     answer = await th.receive.take_in(CN, frame)
     assert answer.receipts is not None
@@ -202,8 +202,11 @@ async def test_an_acknowledgement_reaches_the_sender_as_a_signed_rung(world) -> 
     cn, th, _ = world
     result = await cn.send("th")
     await settled(cn, result, "th")
-    first = await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
-    assert await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM) == first
+    first = await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
+    assert (
+        await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
+        == first
+    )
     await settled(cn, result, "th", "acknowledged")
 
 
@@ -232,8 +235,8 @@ async def test_a_retired_key_is_answered_with_the_new_card_and_the_message_is_se
     result = await cn.send("th")
     await settled(cn, result, "th")
     assert cn.directory.card(TH).sequence == 2
-    body = (await th.reader.get(CN, result.message_id)).body_bytes
-    assert body == (await cn.reader.get(CN, result.message_id)).body_bytes
+    body = (await th.reader.open(CN, result.message_id)).body_bytes
+    assert body == (await cn.reader.open(CN, result.message_id)).body_bytes
 
 
 async def rotate_seal_key(nation: Nation) -> None:
@@ -245,6 +248,23 @@ async def rotate_seal_key(nation: Nation) -> None:
     nation.keys.replace(keys)
     known = nation.directory.known(nation.partner)
     await nation.directory.put_own(nation.make_card(known.card.sequence + 1, known.verified.digest))
+
+
+async def test_what_follows_a_message_sealed_again_names_its_new_envelope(world) -> None:
+    cn, th, _ = world
+    cn.network.down.add(TH)
+    first = await cn.send("th", "one")
+    second = await cn.send("th", "two", thread_id=first.thread_id)
+    await rotate_seal_key(th)
+    # The third is sealed for the new key already: nothing but its place in the thread asks for sealing it again.
+    await cn.directory.offer(TH, th.directory.own_card())
+    third = await cn.send("th", "three", thread_id=first.thread_id)
+    cn.network.down.clear()
+    cn.links.heard(TH)
+    for result in (first, second, third):
+        await settled(cn, result, "th")
+        await received(th, result)
+        assert not (await th.found(CN, result.message_id)).row.gap
 
 
 async def test_a_message_whose_receipt_was_lost_before_the_key_was_retired_is_not_sent_for_ever(world) -> None:
@@ -290,7 +310,7 @@ async def test_a_known_message_id_with_other_content_is_refused_with_a_signed_re
         [item], sender=CN, sign_key=cn.secrets.envelope, seal_keys={TH: cn.directory.seal_key(TH, now)}, codec=CODEC,
         now_ms=now,
     )  # fmt: skip
-    _, ready = rows_of(batch, [cn.submission(draft)], cn.secrets.kek)
+    _, ready = rows_of(batch, [cn.submission(draft)], cn.pool)
     answer = await th.receive.take_in(
         CN, OutgoingFrame(sequence=1, envelopes=(ready.envelopes[0][0].envelope,), receipts=())
     )
@@ -348,7 +368,7 @@ async def test_envelopes_sealed_one_by_one_are_opened_only_as_far_as_a_partner_s
     rows = await cn.store.read(
         WaitingEnvelopes(partner=TH, urgency=Urgency.U3, after_sequence=0, max_rows=99, max_bytes=1 << 20)
     )
-    envelopes = tuple(ready_from_row(row, CN, TH, cn.secrets.kek).envelope for row in rows)
+    envelopes = tuple(ready_from_row(row, TH, cn.secrets.kek).envelope for row in rows)
     answer = await th.receive.take_in(CN, OutgoingFrame(sequence=1, envelopes=envelopes, receipts=()))
     # Eight are free, and six signatures and encapsulations make three more.
     assert len(answer.receipts.receipts) == 11
@@ -396,7 +416,7 @@ async def test_a_message_received_before_its_key_was_retired_keeps_its_envelope_
     await rotate_seal_key(th)
     cn.links.heard(TH)
     await settled(cn, result, "th")
-    await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM)
+    await th.acknowledge.acknowledge(CN, result.message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor="system/desk")
     await settled(cn, result, "th", "acknowledged")
 
 
@@ -452,7 +472,9 @@ async def test_a_link_ends_when_told_to_even_if_the_store_cannot_take_its_lease_
 
 
 def stating(nation: Nation, digest: bytes, outcome: Outcome) -> ReceiptBatch:
-    receipt = Receipt(envelope_digest=digest, outcome=outcome, time_ms=nation.clock.now_ms(), reason="", log_position=0)
+    receipt = Receipt(
+        envelope_digest=digest, outcome=outcome, time_ms=nation.clock.now_ms(), reason="", log_position=0, log_leaf=b""
+    )
     batch, _ = sign_receipts([receipt], issuer=nation.partner, sign_key=nation.secrets.receipt, codec=CODEC)
     return batch
 

@@ -150,3 +150,27 @@ async def test_who_cannot_connect_leaves_the_lease_to_a_replica_that_can(world) 
     now_ms = cn.clock.now_ms()
     lease = TakeLease(partner=TH, holder="another replica", now_ms=now_ms, until_ms=now_ms + 1000)
     assert await cn.store.write(lease) is not None
+
+
+async def test_gateway_that_stops_while_a_link_is_ending_stops(world) -> None:
+    cn, _ = world
+    link = cn.links.worker(TH)._open
+    ending, release = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await release.wait()
+
+    link._settling.add(link._task(slow_to_end()))
+    cn.network.down.add(TH)
+    await cn.send("th")
+    await ending.wait()
+    links = cn._tasks[0]
+    links.cancel()
+    await asyncio.sleep(0)
+    release.set()
+    _, still_running = await asyncio.wait([links], timeout=20)
+    assert not still_running

@@ -1,15 +1,19 @@
 """Tells what would become of a CAP file, for people and scripts; sends nothing and never raises."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from adapters.connectors.cap.findings import Refused
+from adapters.connectors.cap.findings import Code, Refusal, Refused
 from adapters.connectors.cap.read import Head, read_with_head
+from adapters.connectors.cap.unpack import read_container
+from gateway.errors import Rejected
 from gateway.model.alert import Finding
 
 ACCEPTED: Final = "accepted"
 ACCEPTED_WITH_FINDINGS: Final = "accepted_with_findings"
 REFUSED: Final = "refused"
+MAX_CONTAINER_BYTES: Final = 16 << 20
+"""Feeds and distributions hold many alerts; the largest of the corpus has 0.3 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,28 @@ class CapCheck:
     """As written."""
     status: str
     version: str
+
+
+def check_all(data: bytes) -> tuple[tuple[str, CapCheck], ...]:
+    """Return the verdict on every alert in a file: itself, or those in a feed or an EDXL distribution.
+
+    Each comes with what to put behind the file's name: nothing for a file that is one alert, else "#1", "#2" and so on.
+    """
+    whole = check_cap(data)
+    if whole.reason not in {Refusal.IS_FEED.value, Refusal.IS_EDXL.value, Refusal.ROOT_UNKNOWN.value}:
+        return (("", whole),)
+    try:
+        entries = read_container(data, MAX_CONTAINER_BYTES)
+    except Rejected as error:
+        return (("", replace(whole, detail=error.text) if whole.reason != Refusal.ROOT_UNKNOWN.value else whole),)
+    inside = [alert for entry in entries for alert in entry.inline]
+    if not inside:
+        linked = sum(bool(entry.link) for entry in entries)
+        found = Finding(
+            Code.FEED_LINKS.value, "", f"{len(entries)} entries, {linked} with a link to an alert, none inside"
+        )
+        return (("", replace(whole, verdict=ACCEPTED_WITH_FINDINGS, reason="", detail="", findings=(found,))),)
+    return tuple((f"#{place}", check_cap(alert)) for place, alert in enumerate(inside, 1))
 
 
 def check_cap(data: bytes) -> CapCheck:

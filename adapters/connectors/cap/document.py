@@ -85,9 +85,20 @@ def read_document(data: bytes, findings: Findings) -> Document:
     Raises:
         Refused: The bytes are too large, not XML, hostile, or not a CAP alert.
     """
+    root, text_bytes = read_tree(data, findings)
+    # 6. What it is.
+    return Document(root, _version(root, findings), text_bytes)
+
+
+def read_tree(data: bytes, findings: Findings, max_bytes: int = MAX_ORIGINAL_BYTES) -> tuple[etree._Element, int]:
+    """Return the harmless tree of a document, whatever its root, and its size in UTF-8.
+
+    Raises:
+        Refused: The bytes are too large, not XML, or hostile.
+    """
     # 1. Size, before anything looks at the content.
-    if len(data) > MAX_ORIGINAL_BYTES:
-        raise Refused(Refusal.TOO_LARGE, MessageTooLarge("the CAP document", len(data), MAX_ORIGINAL_BYTES))
+    if len(data) > max_bytes:
+        raise Refused(Refusal.TOO_LARGE, MessageTooLarge("the document", len(data), max_bytes))
     # 2. One opinion on the encoding.
     text = _decode(data, findings)
     # 3. What comes before the root.
@@ -98,8 +109,7 @@ def read_document(data: bytes, findings: Findings) -> Document:
     root = _parse(encoded)
     # 5. Its shape.
     _check_shape(root)
-    # 6. What it is.
-    return Document(root, _version(root, findings), len(encoded))
+    return root, len(encoded)
 
 
 def _decode(data: bytes, findings: Findings) -> str:

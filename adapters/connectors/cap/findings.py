@@ -37,6 +37,7 @@ class Code(StrEnum):
     EXPIRES_BEFORE_SENT = "cap.expires_before_sent"
     EXPIRES_BEFORE_START = "cap.expires_before_start"
     EXPIRES_MISSING = "cap.expires_missing"
+    FEED_LINKS = "cap.feed_links"
     FINDINGS_CUT = "cap.findings_cut"
     IDENTIFIER_FORM = "cap.identifier_form"
     INFO_MISSING = "cap.info_missing"

@@ -170,6 +170,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
         outcome=receipt.outcome.value,  # type: ignore[arg-type]
         reason=receipt.reason,
         log_position=receipt.log_position,
+        log_leaf=receipt.log_leaf,
     )
     set_time(message.time, receipt.time_ms)
     return message.SerializeToString(deterministic=True)
@@ -192,6 +193,7 @@ def decode_receipt(data: bytes) -> Receipt:
         time_ms=time_from_proto(message.time, "receipt.time"),
         reason=message.reason,
         log_position=message.log_position,
+        log_leaf=sized(message.log_leaf, 32, "receipt.log_leaf"),
     )
 
 

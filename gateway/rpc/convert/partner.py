@@ -33,6 +33,7 @@ MAX_CARD_BYTES: Final = 65_536
 """partner.proto, SignedCard.card."""
 MAX_SEQUENCE: Final = (1 << 63) - 1
 """What a database keeps."""
+_KEY_BYTES: Final = {pb.KEY_PURPOSE_SEAL: 1216, pb.KEY_PURPOSE_LOG_COSIGN: 1312}
 _SIGNERS: Final = frozenset({pb.KEY_PURPOSE_IDENTITY, pb.KEY_PURPOSE_RECOVERY})
 
 
@@ -65,7 +66,7 @@ def _names_to_proto(names: Iterable[LocalName]) -> list[pb.LocalName]:
 
 
 def _key_from_proto(key: pb.CardKey, parent: str) -> CardKey:
-    expected_bytes = 1216 if key.purpose == pb.KEY_PURPOSE_SEAL else 32
+    expected_bytes = _KEY_BYTES.get(key.purpose, 32)
     if len(key.public_key) != expected_bytes:
         raise FieldInvalid(f"{parent}.public_key", f"must be {expected_bytes} bytes for this purpose")
     return CardKey(

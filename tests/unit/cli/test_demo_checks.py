@@ -46,7 +46,7 @@ class Receiver:
         self.card = verify_first_card(signed, CODEC)
 
     def proof(self, digest=b"d" * 32, outcome=Outcome.RECEIVED):
-        receipt = Receipt(envelope_digest=digest, outcome=outcome, time_ms=NOW, reason="", log_position=0)
+        receipt = Receipt(envelope_digest=digest, outcome=outcome, time_ms=NOW, reason="", log_position=0, log_leaf=b"")
         key = self.keyring.receipt
         _, (proof,) = sign_receipts([receipt], issuer=self.partner, sign_key=key, codec=CODEC)
         return receipt_proof_to_proto(proof)

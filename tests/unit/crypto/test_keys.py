@@ -15,9 +15,10 @@ from gateway.crypto.keys import (
     VerifyKey,
     key_id,
 )
+from gateway.crypto.mldsa import MLDSASignKey, MLDSAVerifyKey
 from gateway.errors import EnvelopeRejected, FieldInvalid
 
-SECRETS = [ContentKey, MessageKey, KeyEncryptionKey, SignKey, OpenKey]
+SECRETS = [ContentKey, MessageKey, KeyEncryptionKey, SignKey, OpenKey, MLDSASignKey]
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -161,3 +162,19 @@ def test_public_keys_are_shown_by_their_id():
     verify = SignKey.generate().verify_key
     assert repr(key) == f"SealKey({key.id.hex()})"
     assert repr(verify) == f"VerifyKey({verify.id.hex()})"
+
+
+def test_a_post_quantum_signature_is_of_one_key_and_one_message():
+    key = MLDSASignKey.from_secret(b"\x01" * 32)
+    signature = key.sign(b"message")
+    again = MLDSAVerifyKey(key.verify_key.public)
+    assert again == key.verify_key
+    assert again.id == key.id
+    again.verify(b"message", signature)
+    for message, bad in ((b"massage", signature), (b"message", signature[:-1]), (b"message", bytes(2420))):
+        with pytest.raises(EnvelopeRejected):
+            again.verify(message, bad)
+    with pytest.raises(EnvelopeRejected):
+        MLDSASignKey.generate().verify_key.verify(b"message", signature)
+    with pytest.raises(FieldInvalid):
+        MLDSAVerifyKey(bytes(1311))

@@ -15,7 +15,12 @@ KEY = SignKey.from_secret(bytes(32))
 
 def receipt(number: int = 0) -> Receipt:
     return Receipt(
-        envelope_digest=bytes([number]) * 32, outcome=Outcome.RECEIVED, time_ms=NOW, reason="", log_position=number
+        envelope_digest=bytes([number]) * 32,
+        outcome=Outcome.RECEIVED,
+        time_ms=NOW,
+        reason="",
+        log_position=number,
+        log_leaf=b"",
     )
 
 

@@ -105,7 +105,9 @@ def test_nothing_that_the_thief_holds_signs_or_opens_any_more():
     assert secrets(RING).isdisjoint(secrets(STOLEN))
     assert RING.previous_identity is None
     assert RING.open_keys(LATER, GRACE).keys().isdisjoint(STOLEN.open_keys(LATER, GRACE))
-    assert RING.revoked() == {key.id for key in (STOLEN.identity, STOLEN.envelope, STOLEN.receipt, STOLEN.log)}
+    assert RING.revoked() == {
+        key.id for key in (STOLEN.identity, STOLEN.envelope, STOLEN.receipt, STOLEN.log, STOLEN.cosign)
+    }
 
 
 def test_partners_believe_none_of_the_stolen_keys_from_the_recovered_card_on():

@@ -48,8 +48,22 @@ def test_most_urgent_leaves_first_and_equals_keep_their_order() -> None:
     items = [envelope(urgency) for urgency in (Urgency.U3, Urgency.U1, Urgency.U3, Urgency.U0, Urgency.U1)]
     for item in items:
         backlog.offer(item)
-    assert [item.digest for item in backlog.take(0)] == [items[i].digest for i in (3, 1, 4, 0, 2)]
+    assert [item.digest for item in backlog.take(0)] == [items[i].digest for i in (3, 1, 4)]
+    assert [item.digest for item in backlog.take(0)] == [items[i].digest for i in (0, 2)]
     assert backlog.in_flight == 5
+
+
+def test_an_urgent_frame_is_not_filled_up_with_routine_and_routine_shares_one() -> None:
+    backlog = caught_up()
+    items = [envelope(Urgency.U3), envelope(Urgency.U2), envelope(Urgency.U0, expire_ms=1)]
+    for item in items:
+        backlog.offer(item)
+    assert [item.digest for item in backlog.take(0)] == [items[2].digest]
+    assert [item.digest for item in backlog.take(0)] == [items[1].digest, items[0].digest]
+    gone = envelope(Urgency.U0, expire_ms=1)
+    backlog.offer(gone)
+    backlog.offer(envelope(Urgency.U3))
+    assert len(backlog.take(1)) == 1
 
 
 def test_earlier_messages_of_a_thread_inherit_the_urgency_of_a_later_one() -> None:
@@ -263,7 +277,7 @@ def test_a_reading_of_urgent_rows_makes_room_and_leaves_the_rest_to_the_database
     backlog.end_load(None)
     assert [item.digest for item in backlog.take(0)[:2]] == [flash.digest, late.digest]
     assert backlog.behind_from is Urgency.U2
-    assert len(backlog) == READY_ROWS - FRAME_ROWS
+    assert len(backlog) == READY_ROWS - 2
 
 
 def test_more_newcomers_than_are_kept_during_a_reading_are_left_to_the_database() -> None:

@@ -18,7 +18,9 @@ TH = PartnerId("th")
 CODEC = WireCodec()
 RING = Keyring.generate(TH, NOW)
 RECEIPTS = [
-    Receipt(envelope_digest=bytes([n]) * 32, outcome=Outcome.RECEIVED, time_ms=NOW, reason="", log_position=0)
+    Receipt(
+        envelope_digest=bytes([n]) * 32, outcome=Outcome.RECEIVED, time_ms=NOW, reason="", log_position=0, log_leaf=b""
+    )
     for n in range(3)
 ]
 PROOF = sign_receipts(RECEIPTS, issuer=TH, sign_key=RING.receipt, codec=CODEC)[1][1]
@@ -26,6 +28,8 @@ PROOF = sign_receipts(RECEIPTS, issuer=TH, sign_key=RING.receipt, codec=CODEC)[1
 
 def holder(ring: Keyring) -> KeyHolder:
     keys = OwnKeys(
+        log=RING.log,
+        log_cosign=RING.cosign,
         partner=TH,
         envelope=ring.envelope,
         receipt=ring.receipt,

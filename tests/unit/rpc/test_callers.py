@@ -9,16 +9,15 @@ from gateway.model.partner import Card
 from gateway.rpc import callers
 from gateway.rpc.callers import (
     JUDGED_FOR_MS,
-    REJECTED_KEPT,
     REMEMBERED,
     PartnerAuthenticator,
     Presented,
-    RejectedCallers,
     SocketAuthenticator,
     SystemAuthenticator,
     presented_by,
 )
-from gateway.rpc.methods import CallerKind
+from gateway.rpc.methods import CallerKind, Listener
+from gateway.rpc.rejected import REJECTED_KEPT, RejectedCallers
 
 NOW = 1_795_000_000_000
 DAY = 86_400_000
@@ -179,8 +178,16 @@ def test_a_flood_of_certificates_does_not_fill_the_memory(partners, monkeypatch)
     assert len(partners._judged._kept) == REMEMBERED
 
 
+class Registered(list):
+    """By name alone."""
+
+    def check_certificate(self, principal, digest):
+        pass
+
+
 def systems(clock, registered=("system/early-warning",)):
-    return SystemAuthenticator(own=VN, roots=lambda: (ROOT,), registered=registered, clock=clock)
+    known = registered if isinstance(registered, Registered) else Registered(registered)
+    return SystemAuthenticator(own=VN, roots=lambda: (ROOT,), registered=known, clock=clock)
 
 
 def test_a_registered_system_of_this_state_is_known(clock):
@@ -190,7 +197,7 @@ def test_a_registered_system_of_this_state_is_known(clock):
 
 
 def test_a_system_taken_off_the_list_is_refused_though_its_chain_was_judged(clock):
-    registered = {"system/early-warning"}
+    registered = Registered(["system/early-warning"])
     authenticator = systems(clock, registered)
     _, leaf = issue_system(AUTHORITY, VN, "early-warning", NOW)
     authenticator.identify(shown(leaf))
@@ -224,7 +231,7 @@ def test_the_operator_is_who_comes_through_the_socket():
 def test_the_list_of_rejected_callers_is_bounded_and_keeps_the_newest(clock):
     rejected = RejectedCallers(clock)
     for number in range(REJECTED_KEPT + 10):
-        rejected.add(shown(address=f"a{number}"), CallerUnknown())
+        rejected.add(Presented(f"a{number}", b"", ()), CallerUnknown(), Listener.FEDERATION)
     kept = rejected.latest()
     assert len(kept) == REJECTED_KEPT
     assert (kept[0].address, kept[-1].address) == ("a10", f"a{REJECTED_KEPT + 9}")
@@ -232,9 +239,21 @@ def test_the_list_of_rejected_callers_is_bounded_and_keeps_the_newest(clock):
     assert kept[-1].reason == "CALLER_UNKNOWN"
 
 
+def test_a_caller_that_comes_again_is_listed_once_with_how_often(clock):
+    rejected = RejectedCallers(clock)
+    for port in range(5):
+        rejected.add(shown(address=f"ipv4:10.0.0.1:{port}"), CallerUnknown("no"), Listener.FEDERATION)
+        clock.ms += 1000
+    (kept,) = rejected.latest()
+    assert (kept.count, kept.first_ms, kept.time_ms) == (5, NOW, NOW + 4000)
+    assert (kept.address, kept.claimed_id, kept.detail) == ("ipv4:10.0.0.1:4", "spiffe://vn/gateway", "no")
+    rejected.add(shown(), CallerUnknown("no"), Listener.EXCHANGE)
+    assert len(rejected.latest()) == 2
+
+
 def test_a_rejected_certificate_that_cannot_be_read_has_no_fingerprint(clock):
     rejected = RejectedCallers(clock)
-    rejected.add(shown(b"junk"), CallerUnknown())
+    rejected.add(shown(b"junk"), CallerUnknown(), Listener.FEDERATION)
     assert rejected.latest()[0].fingerprint == ""
 
 

@@ -63,7 +63,14 @@ RECORD = RecipientRecord(
     wrapped_key=b"w" * 48,
     previous_digest=b"p" * 32,
 )
-RECEIPT = Receipt(envelope_digest=b"d" * 32, outcome=Outcome.REFUSED, time_ms=NOW, reason="EXPIRED", log_position=7)
+RECEIPT = Receipt(
+    envelope_digest=b"d" * 32,
+    outcome=Outcome.REFUSED,
+    time_ms=NOW,
+    reason="EXPIRED",
+    log_position=7,
+    log_leaf=b"l" * 32,
+)
 HANDLING = Handling(
     tlp=Tlp.GREEN,
     purpose="public_warning",

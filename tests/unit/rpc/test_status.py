@@ -27,7 +27,9 @@ SAMPLES = {
     errors.ApprovalRequired: errors.ApprovalRequired(("hold.minor",), "a minor is named"),
     errors.PartnerUnknown: errors.PartnerUnknown("vn"),
     errors.PartnerFrozen: errors.PartnerFrozen("vn"),
+    errors.MessagesWait: errors.MessagesWait("vn", 3),
     errors.QuotaExceeded: errors.QuotaExceeded(2500),
+    errors.LogInconsistent: errors.LogInconsistent("tile 0/3", "is another"),
 }
 
 

@@ -7,13 +7,13 @@ from importlib import import_module
 import pytest
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, select
 
-from gateway.store import tables
+from gateway.store import tables, threads
 from gateway.store.sqlite_home import attach_keys, connect, migrate_files
 from gateway.store.statement import CHUNKS, SLOTS, Insert, Lookup, Statement, compile_statement, constant
 
 MODULES = (
-    "submissions", "sending", "leases", "receipts", "receiving", "events", "views", "partners", "sqlite_transaction",
-    "postgres_transaction",
+    "submissions", "sending", "leases", "receipts", "receiving", "events", "views", "threads", "partners",
+    "sqlite_transaction", "postgres_transaction",
 )  # fmt: skip
 
 
@@ -87,6 +87,14 @@ def test_no_statement_reads_a_large_table_through(statement, database, request):
             continue
         covered = "COVERING INDEX" in step and any(name in request.node.name for name in COVERED)
         assert covered or words[-1] in partial, step
+
+
+def test_the_mode_of_a_thread_is_found_by_single_steps_down_an_index(database):
+    sql = text(threads.MODES, "sqlite")
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))]
+    searches = [step for step in plan if step not in ("SCAN CONSTANT ROW", "COMPOUND QUERY")]
+    assert not [step for step in searches if step.startswith("SCAN") or "TEMP B-TREE" in step]
+    assert any("USING INDEX sent_thread (thread_id=?)" in step for step in plan)
 
 
 TOY = Table("toy", MetaData(), Column("id", Integer, primary_key=True), Column("a", String), Column("b", LargeBinary))

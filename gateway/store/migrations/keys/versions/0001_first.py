@@ -14,10 +14,8 @@ def upgrade() -> None:
     schema = "concord_keys" if op.get_context().dialect.name == "postgresql" else None
     op.create_table(
         "message_key",
-        sa.Column("message_id", sa.LargeBinary(), nullable=False),
-        sa.Column("sender", sa.String(2), nullable=False),
+        sa.Column("key_id", sa.LargeBinary(), primary_key=True),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("message_id", "sender"),
         schema=schema,
         sqlite_with_rowid=False,
     )

@@ -1,0 +1,272 @@
+"""The client for programs with an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+from concord.v1 import exchange_service_pb2 as pb
+from concord.v1 import message_pb2
+from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
+from google.protobuf.message import Message
+
+from gateway.client.connection import OPTIONS, SERVICE, AccessToken, Credentials, Metadata, is_by_age
+from gateway.client.core import Handed, RetryPolicy, SubmitWindow, WatchPosition
+from gateway.client.errors import error_of_call
+from gateway.client.values import Accepted, Submitted, Watched, accepted_of, message_id_of, new_request_id
+from gateway.ids import MessageId
+
+CALL_TIMEOUT_S: Final = 10.0
+STREAM_AGE_S: Final = 300.0
+"""Streams begin anew this often, so that none hangs on a line that forgot it."""
+
+
+class AsyncClient:
+    """A national system's line to its gateway. Close it at the end, or use it as a context.
+
+    Args:
+        target: host:port of the gateway's exchange listener.
+        credentials: Certificate, key and roots.
+        access_token: When the gateway asks for one.
+        retry: Patience with a gateway that is away.
+        timeout_s: Deadline of each try of a call.
+        stream_age_s: When streams begin anew.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        credentials: Credentials,
+        *,
+        access_token: AccessToken | None = None,
+        retry: RetryPolicy | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        stream_age_s: float = STREAM_AGE_S,
+    ) -> None:
+        self._channel = grpc.aio.secure_channel(target, credentials.for_channel(), options=OPTIONS)
+        self._stub: Any = ExchangeServiceStub(self._channel)
+        self._access_token = access_token
+        self._retry = retry or RetryPolicy()
+        self._timeout_s = timeout_s
+        self._stream_age_s = stream_age_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection and all that runs on it."""
+        await self._channel.close()
+
+    async def submit(self, draft: message_pb2.Draft, request_id: str | None = None) -> Accepted:
+        """Hand in a draft; return when it is on the gateway's disk.
+
+        Args:
+            draft: What is to leave.
+            request_id: Keep one with the draft (`new_request_id`) to repeat the call after this program's own end.
+
+        Raises:
+            GatewayError: The refusal; or TimedOut or Unreachable, after which only a repeat tells what became of it.
+        """
+        request_id = request_id or new_request_id()
+        answer = await self._call("SubmitMessage", pb.SubmitMessageRequest(request_id=request_id, draft=draft))
+        return accepted_of(request_id, answer)
+
+    async def validate(self, draft: message_pb2.Draft) -> pb.ValidateMessageResponse:
+        """Return what would happen to a draft; nothing is kept.
+
+        Raises:
+            GatewayError: A rule for fields is broken; what policy says is no error but the verdict.
+        """
+        answer: pb.ValidateMessageResponse = await self._call("ValidateMessage", pb.ValidateMessageRequest(draft=draft))
+        return answer
+
+    async def get(self, message_id: MessageId | str | bytes, sender: str = "") -> pb.MessageView:
+        """Return a message: one of ours, or with its sender one that was received.
+
+        Raises:
+            NotFound: There is none, or it is not for this system.
+        """
+        request = pb.GetMessageRequest(message_id=message_id_of(message_id).raw, sender=sender)
+        answer: pb.GetMessageResponse = await self._call("GetMessage", request)
+        return answer.message
+
+    async def list(
+        self, direction: pb.Direction.ValueType = pb.DIRECTION_UNSPECIFIED, *, page_size: int = 100
+    ) -> AsyncIterator[pb.MessageView]:
+        """Yield messages without bodies, newest first, page after page as they are taken.
+
+        Raises:
+            GatewayError: A page could not be read.
+        """
+        token = ""
+        while True:
+            request = pb.ListMessagesRequest(direction=direction, page_size=page_size, page_token=token)
+            page = await self._call("ListMessages", request)
+            for view in page.messages:
+                yield view
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
+    async def acknowledge(self, message_id: MessageId | str | bytes, sender: str) -> pb.AcknowledgeMessageResponse:
+        """State to the sender, signed, that this system has taken a received message over.
+
+        Raises:
+            GatewayError: NotFound, StateConflict or no answer.
+        """
+        request = pb.AcknowledgeMessageRequest(message_id=message_id_of(message_id).raw, sender=sender)
+        answer: pb.AcknowledgeMessageResponse = await self._call("AcknowledgeMessage", request)
+        return answer
+
+    async def submit_many(self, drafts: Iterable[Handed] | AsyncIterable[Handed]) -> AsyncIterator[Submitted]:
+        """Hand in many drafts over one stream; yield what became of each, in their order.
+
+        Drafts are taken as room comes free, so the whole may be larger than memory. For a trickle use `submit`: results
+        come when the window is full or the drafts are all taken.
+
+        Args:
+            drafts: Each alone, or with the request_id that is kept with it.
+
+        Raises:
+            GatewayError: The stream was refused as a whole, or broke too often without progress.
+        """
+        window, source, more = SubmitWindow(self._retry), _each(drafts), True
+        while more or window.awaits or window.unsent:
+            call = self._stub.SubmitMessages(
+                timeout=self._stream_age_s, metadata=await self._metadata("SubmitMessages")
+            )
+            try:
+                while True:
+                    more = await _fill(window, source, more=more)
+                    while (frame := window.frame()) is not None:
+                        await _write(call, frame)
+                    if window.awaits:
+                        answer = await _next(call)
+                        if answer is None:
+                            await _sleep_ms(window.broke(None))
+                            break
+                        window.answer(answer)
+                        for found in window.results():
+                            yield found
+                        await _sleep_ms(window.take_wait_ms())
+                    elif not more and not window.unsent:
+                        break
+                    else:
+                        for found in window.results():
+                            yield found
+                for found in window.results():
+                    yield found
+            except _Ended as ended:
+                await _sleep_ms(window.broke(error_of_call(ended.error)))
+            finally:
+                call.cancel()
+
+    async def watch(self, cursor: str | None = None) -> AsyncIterator[Watched]:
+        """Yield events after a cursor, first those stored, then each as it comes, over restarts of the gateway too.
+
+        In one run each event comes once. Keep the cursor of what was dealt with, and begin there next time.
+
+        Raises:
+            CursorExpired: Events after the cursor are no longer kept: list what is there, then watch without one.
+            GatewayError: Another refusal. That the gateway is away ends nothing; it is waited for.
+        """
+        position = WatchPosition(cursor or "", self._retry)
+        while True:
+            call = self._stub.WatchMessages(
+                position.request(), timeout=self._stream_age_s, metadata=await self._metadata("WatchMessages")
+            )
+            wait_ms = 0
+            try:
+                while (response := await _next(call)) is not None:
+                    for found in position.take(response):
+                        yield found
+                wait_ms = position.broke(None)
+            except _Ended as ended:
+                error = error_of_call(ended.error)
+                wait_ms = position.broke(error, by_age=is_by_age(error))
+            finally:
+                call.cancel()
+            await _sleep_ms(wait_ms)
+
+    async def _metadata(self, method: str) -> Metadata:
+        return await self._access_token.metadata_async(SERVICE + method) if self._access_token is not None else ()
+
+    async def _call(self, method: str, request: Message) -> Any:
+        call: Callable[..., Any] = getattr(self._stub, method)
+        failures = 0
+        while True:
+            try:
+                return await call(request, timeout=self._timeout_s, metadata=await self._metadata(method))
+            except grpc.RpcError as raised:
+                error = error_of_call(raised)
+            failures += 1
+            delay_ms = self._retry.delay_ms(failures, error)
+            if delay_ms is None:
+                raise error
+            await _sleep_ms(delay_ms)
+
+
+class _Ended(Exception):
+    """A stream's own failure, apart from what the caller of a generator may throw into it."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _write(call: Any, frame: pb.SubmitMessagesRequest) -> None:
+    """Send a frame.
+
+    Raises:
+        _Ended: The stream failed.
+    """
+    try:
+        await call.write(frame)
+    except grpc.RpcError as error:
+        raise _Ended(error) from None
+    except asyncio.InvalidStateError:
+        # The stream is over; reading says how.
+        return
+
+
+async def _next(call: Any) -> Any:
+    """Return the next answer of a stream; None at its end.
+
+    Raises:
+        _Ended: It failed.
+    """
+    try:
+        answer = await call.read()
+    except grpc.RpcError as error:
+        raise _Ended(error) from None
+    return None if answer is grpc.aio.EOF else answer
+
+
+async def _each(drafts: Iterable[Handed] | AsyncIterable[Handed]) -> AsyncIterator[Handed]:
+    if isinstance(drafts, AsyncIterable):
+        async for item in drafts:
+            yield item
+    else:
+        for item in drafts:
+            yield item
+
+
+async def _fill(window: SubmitWindow, source: AsyncIterator[Handed], *, more: bool) -> bool:
+    """Take drafts in while there is room; return whether there may be more."""
+    while more and window.has_room:
+        try:
+            window.add(await anext(source))
+        except StopAsyncIteration:
+            return False
+    return more
+
+
+async def _sleep_ms(duration_ms: int) -> None:
+    if duration_ms > 0:
+        await asyncio.sleep(duration_ms / 1000)

@@ -1,0 +1,243 @@
+"""Read the log: find entries, prove them, and compute the whole of it anew.
+
+Whoever is shown what entries disclose is recorded before he sees it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.clock import Clock
+from gateway.errors import NotFound, Rejected, StoreCorrupt
+from gateway.exchange.keep_log import LogKeeper, open_with
+from gateway.exchange.steps import step
+from gateway.ports import (
+    AppendLog,
+    Checkpoints,
+    IntegrateLog,
+    LogFilter,
+    LogHead,
+    LogMatches,
+    LogRecord,
+    ProveConsistency,
+    ProveInclusion,
+    ReadLog,
+    ReadTile,
+    RootAt,
+    SearchLog,
+    Store,
+)
+from gateway.translog.disclosure import disclose, verify_disclosure
+from gateway.translog.entry import EventType
+from gateway.translog.merkle import MAX_SIZE, leaf_hash
+from gateway.translog.note_keys import NoteKey
+from gateway.translog.proof import write_proof
+from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
+
+MAX_PAGE: Final = 1000
+DEFAULT_PAGE: Final = 100
+CHECK_ROWS: Final = 1024
+MAX_PROBLEMS: Final = 100
+MAX_CHECKPOINTS: Final = 10_000_000
+"""Three years of one every ten seconds."""
+_INTEGRATE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedEntry:
+    """An entry and the file that proves it."""
+
+    record: LogRecord
+    proof: bytes
+
+
+@dataclass(slots=True)
+class CheckProgress:
+    """How far a check has come, and what it found."""
+
+    size: int
+    checked: int = 0
+    checkpoints: int = 0
+    disclosed: int = 0
+    erased: int = 0
+    done: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    def found(self, problem: str) -> None:
+        """Note what is wrong; beyond a hundred only the first count."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+
+class LogReader:
+    """Answers auditors."""
+
+    def __init__(self, *, store: Store, clock: Clock, keeper: LogKeeper) -> None:
+        self._store = store
+        self._clock = clock
+        self._keeper = keeper
+
+    async def head(self) -> LogHead:
+        """Return where the log stands."""
+        return await self._keeper.head()
+
+    async def _record(self, kind: EventType, actor: str, detail: str) -> None:
+        await self._store.write(AppendLog((step(kind, self._clock.now_ms(), actor=actor, detail=detail),)))
+
+    async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> LogMatches:
+        """Return a page of entries that match, newest first, and how many there are in all."""
+        size = min(page_size, MAX_PAGE) if page_size > 0 else DEFAULT_PAGE
+        found = await self._store.read(
+            SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size)
+        )
+        await self._record(EventType.LOG_SEARCHED, actor, f"{found.total} found")
+        return found
+
+    async def entries(self, first: int, count: int, *, disclosed: bool, actor: str) -> tuple[LogRecord, ...]:
+        """Return entries in order."""
+        records = await self._store.read(ReadLog(first=first, max_rows=count))
+        if disclosed and records:
+            await self._record(EventType.LOG_EXPORTED, actor, f"{first} to {records[-1].index}")
+        return records
+
+    async def prove(self, *, index: int | None, message_id: bytes, actor: str) -> ProvedEntry:
+        """Return an entry with its proof under a checkpoint that covers it, signed now when there is none yet.
+
+        Raises:
+            NotFound: No such entry.
+            LogRolledBack: Nothing is signed any more.
+        """
+        await self._integrate()
+        if index is None:
+            found = await self._store.read(SearchLog(filter=LogFilter(subject=message_id), before=MAX_SIZE, max_rows=1))
+            if not found.records:
+                raise NotFound("no entry of the log is about this message")
+            index = found.records[0].index
+        proved = await self._prove(index)
+        await self._record(EventType.LOG_PROVED, actor, f"entry {index}")
+        return proved
+
+    async def prove_leaf(self, leaf: bytes, message_id: bytes) -> ProvedEntry:
+        """Return the entry of a leaf that we named in a receipt: the partner that holds it may see it.
+
+        Raises:
+            NotFound: No entry about this message has such a leaf.
+            LogRolledBack: Nothing is signed any more.
+        """
+        await self._integrate()
+        found = await self._store.read(
+            SearchLog(filter=LogFilter(subject=message_id), before=MAX_SIZE, max_rows=MAX_PAGE)
+        )
+        for record in found.records:
+            if leaf_hash(record.leaf) == leaf:
+                return await self._prove(record.index)
+        raise NotFound("no entry about this message has this leaf")
+
+    async def _integrate(self) -> None:
+        while await self._store.write(IntegrateLog(_INTEGRATE)) == _INTEGRATE:
+            pass
+
+    async def _prove(self, index: int) -> ProvedEntry:
+        records = await self._store.read(ReadLog(first=index, max_rows=1))
+        if not records or records[0].index != index:
+            raise NotFound("no such entry")
+        checkpoint = (await self._keeper.head()).checkpoint
+        if checkpoint is None or checkpoint.size <= index:
+            checkpoint = await self._keeper.sign_checkpoint() or (await self._keeper.head()).checkpoint
+        if checkpoint is None or checkpoint.size <= index:
+            raise NotFound("the entry is not under a checkpoint yet")
+        hashes = await self._store.read(ProveInclusion(index=index, size=checkpoint.size))
+        return ProvedEntry(records[0], write_proof(index, hashes, checkpoint.note))
+
+    async def consistency(self, old_size: int, new_size: int) -> tuple[tuple[bytes, ...], bytes, bytes]:
+        """Return a consistency proof and both roots.
+
+        Raises:
+            NotFound: The tree does not have these sizes.
+        """
+        head = await self._keeper.head()
+        if not 0 <= old_size <= new_size <= head.size:
+            raise NotFound(f"the tree has {head.size} entries")
+        hashes = await self._store.read(ProveConsistency(old_size=old_size, new_size=new_size))
+        return hashes, await self._store.read(RootAt(old_size)), await self._store.read(RootAt(new_size))
+
+    async def tile(self, level: int, number: int, width: int) -> bytes:
+        """Return the first hashes of a tile.
+
+        Raises:
+            NotFound: The tile does not have so many.
+        """
+        hashes = await self._store.read(ReadTile(level, number)) or b""
+        if len(hashes) < 32 * width:
+            raise NotFound("the tree has no such tile")
+        return hashes[: 32 * width]
+
+    async def check(self) -> AsyncIterator[CheckProgress]:
+        """Compute the log anew; yield progress, the last time with `done`."""
+        await self._integrate()
+        head = await self._keeper.head()
+        progress = CheckProgress(head.size)
+        tree = Frontier.empty()
+        checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
+        signed = {item.size: item for item in checkpoints if item.size <= head.size}
+        for late in [item for item in checkpoints if item.size > head.size]:
+            progress.found(f"a checkpoint of {late.size} entries is signed, and only {head.size} are here")
+        boundaries = sorted(signed)
+        keys = (head.origin, self._keeper.own_keys(head.origin))
+        while tree.size < head.size:
+            until = next((size for size in boundaries if size > tree.size), head.size)
+            count = min(CHECK_ROWS, until - tree.size)
+            try:
+                records = await self._store.read(ReadLog(first=tree.size, max_rows=count))
+            except StoreCorrupt as error:
+                progress.found(error.text)
+                break
+            if len(records) != count or records[0].index != tree.size:
+                progress.found(f"entries from {tree.size} on are missing")
+                break
+            for record in records:
+                self._check_record(record, progress)
+            grown = await asyncio.to_thread(tree.append, [leaf_hash(record.leaf) for record in records])
+            tree = grown.frontier
+            await self._check_tiles(grown.tiles, progress, last=tree.size == head.size)
+            if tree.size in signed:
+                progress.checkpoints += 1
+                self._check_signed(signed[tree.size].note, tree, keys, progress)
+            progress.checked = tree.size
+            yield progress
+        if tree.size == head.size and tree.root != head.root:
+            progress.found("the root of the entries is not the root that is stored")
+        progress.done = True
+        yield progress
+
+    @staticmethod
+    def _check_record(record: LogRecord, progress: CheckProgress) -> None:
+        if record.event is None:
+            progress.erased += 1
+            return
+        progress.disclosed += 1
+        try:
+            verify_disclosure(record.leaf, disclose(record.event, record.salts))
+        except (Rejected, ValueError) as error:
+            progress.found(f"entry {record.index}: {error}")
+
+    async def _check_tiles(self, changed: tuple[Tile, ...], progress: CheckProgress, *, last: bool) -> None:
+        for tile in changed:
+            # A tile that still grows is compared when it is full, or at the end.
+            if tile.width == TILE_WIDTH or last:
+                stored = await self._store.read(ReadTile(tile.level, tile.number))
+                if stored != tile.hashes:
+                    progress.found(f"tile {tile.level}/{tile.number} is not the one that the entries make")
+
+    @staticmethod
+    def _check_signed(
+        note: bytes, tree: Frontier, keys: tuple[str, tuple[NoteKey, ...]], progress: CheckProgress
+    ) -> None:
+        try:
+            stated = open_with(note, *keys)
+        except Rejected as error:
+            progress.found(f"the checkpoint of {tree.size} entries: {error.text}")
+            return
+        if stated.root != tree.root or stated.size != tree.size:
+            progress.found(f"the checkpoint of {tree.size} entries states another tree than the entries make")

@@ -1,0 +1,184 @@
+"""AuditService: the exchange log for auditors and operators."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from concord.v1 import audit_service_pb2 as pb
+
+from gateway.errors import FieldInvalid, PageTokenInvalid
+from gateway.exchange.keep_log import LogKeeper, signers_of
+from gateway.exchange.read_log import CheckProgress, LogReader
+from gateway.ids import PartnerId
+from gateway.ports import LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
+from gateway.rpc.callers import Caller
+from gateway.rpc.convert.field import set_time, sized, time_from_proto
+from gateway.rpc.convert.view import time_to_proto
+from gateway.translog.disclosure import disclose, to_json
+from gateway.translog.entry import EventType
+from gateway.translog.merkle import MAX_SIZE
+
+
+def words_of(kind: EventType) -> str:
+    """Return a type as people and filters write it, for example message-released."""
+    return kind.name.lower().replace("_", "-")
+
+
+_TYPES: Final = {words_of(kind): kind for kind in EventType}
+
+
+class AuditServicer:
+    """Shows the log. Who is shown what entries disclose is recorded first."""
+
+    def __init__(self, *, store: Store, keeper: LogKeeper, reading: LogReader) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._reading = reading
+
+    async def get_head(self, _: pb.GetHeadRequest, __: Caller) -> pb.GetHeadResponse:
+        """Return where the log stands."""
+        head = await self._reading.head()
+        response = pb.GetHeadResponse(
+            origin=head.origin,
+            size=head.size,
+            root=head.root,
+            waiting=head.waiting,
+            verifier_keys=self._keys(head),
+            seen=[
+                pb.SeenCheckpoint(
+                    partner=item.partner.code,
+                    origin=item.origin,
+                    size=item.checkpoint.size,
+                    time=time_to_proto(item.checkpoint.time_ms),
+                    checkpoint=item.checkpoint.note,
+                    forked=item.forked,
+                )
+                for item in await self._store.read(PartnerCheckpoints())
+            ],
+            problem="" if self._keeper.problem is None else self._keeper.problem.text,
+        )
+        if head.checkpoint is not None:
+            response.checkpoint = head.checkpoint.note
+            response.checkpoint_size = head.checkpoint.size
+            set_time(response.checkpoint_time, head.checkpoint.time_ms)
+        return response
+
+    def _keys(self, head: LogHead) -> list[str]:
+        """Return the keys that verify the newest checkpoint: of keys that were replaced, none it does not need."""
+        keys = self._keeper.own_keys(head.origin)
+        return [str(key) for key in (keys if head.checkpoint is None else signers_of(head.checkpoint.note, keys))]
+
+    async def search_entries(self, request: pb.SearchEntriesRequest, caller: Caller) -> pb.SearchEntriesResponse:
+        """Return a page of entries that match, and how many there are in all."""
+        before = _parse_token(request.page_token) if request.page_token else None
+        found = await self._reading.search(
+            _filter(request), page_size=request.page_size, before=before, actor=caller.principal
+        )
+        shown = found.records
+        more = len(shown) > 0 and shown[-1].index > 0 and found.total > len(shown)
+        return pb.SearchEntriesResponse(
+            entries=[_view(record, disclosed=True) for record in shown],
+            # Entries below the last one shown: its index is how many there are, so it is the next place to look from.
+            next_page_token=f"l1{shown[-1].index}" if more else "",
+            total=found.total,
+            searched=found.searched,
+            size=(await self._reading.head()).size,
+        )
+
+    async def list_entries(self, request: pb.ListEntriesRequest, caller: Caller) -> pb.ListEntriesResponse:
+        """Return entries in order."""
+        if request.first > MAX_SIZE:
+            raise FieldInvalid("first", "lies beyond every log")
+        records = await self._reading.entries(
+            request.first, request.count, disclosed=request.disclose, actor=caller.principal
+        )
+        return pb.ListEntriesResponse(entries=[_view(record, disclosed=request.disclose) for record in records])
+
+    async def prove_entry(self, request: pb.ProveEntryRequest, caller: Caller) -> pb.ProveEntryResponse:
+        """Return a proof of one entry."""
+        which = request.WhichOneof("entry")
+        if which is None:
+            raise FieldInvalid("entry", "name an index or a message_id")
+        if which == "message_id" and len(request.message_id) != 16:
+            raise FieldInvalid("message_id", "must be 16 bytes")
+        if request.index > MAX_SIZE:
+            raise FieldInvalid("index", "lies beyond every log")
+        proved = await self._reading.prove(
+            index=request.index if which == "index" else None, message_id=request.message_id, actor=caller.principal
+        )
+        head = await self._reading.head()
+        return pb.ProveEntryResponse(
+            entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=self._keys(head)
+        )
+
+    async def prove_consistency(self, request: pb.ProveConsistencyRequest, _: Caller) -> pb.ProveConsistencyResponse:
+        """Return a proof that one tree is a beginning of another."""
+        hashes, old_root, new_root = await self._reading.consistency(request.old_size, request.new_size)
+        return pb.ProveConsistencyResponse(hashes=hashes, old_root=old_root, new_root=new_root)
+
+    async def get_tile(self, request: pb.GetTileRequest, _: Caller) -> pb.GetTileResponse:
+        """Return a tile."""
+        if request.number >= 1 << 48:
+            raise FieldInvalid("number", "lies beyond every log")
+        return pb.GetTileResponse(hashes=await self._reading.tile(request.level, request.number, request.width))
+
+    async def check_log(self, _: pb.CheckLogRequest, __: Caller) -> AsyncIterator[pb.CheckLogResponse]:
+        """Compute the log anew."""
+        async for progress in self._reading.check():
+            yield _progress(progress)
+
+
+def _progress(progress: CheckProgress) -> pb.CheckLogResponse:
+    return pb.CheckLogResponse(
+        checked=progress.checked,
+        size=progress.size,
+        done=progress.done,
+        sound=progress.done and not progress.problems,
+        problems=progress.problems,
+        checkpoints=progress.checkpoints,
+        disclosed=progress.disclosed,
+        erased=progress.erased,
+    )
+
+
+def _filter(request: pb.SearchEntriesRequest) -> LogFilter:
+    unknown = [name for name in request.types if name not in _TYPES]
+    if unknown:
+        raise FieldInvalid("types", f"has no '{unknown[0][:64]}'; there are {', '.join(sorted(_TYPES))}")
+    return LogFilter(
+        types=tuple(sorted({int(_TYPES[name]) for name in request.types})),
+        partner=PartnerId.parse(request.partner).code if request.partner else "",
+        actor=request.actor,
+        subject=sized(request.message_id, 16, "message_id"),
+        thread=sized(request.thread_id, 16, "thread_id"),
+        since_ms=time_from_proto(request.since_time, "since_time") if request.HasField("since_time") else None,
+        until_ms=time_from_proto(request.until_time, "until_time") if request.HasField("until_time") else None,
+    )
+
+
+def _parse_token(token: str) -> int:
+    digits = token.removeprefix("l1")
+    if not token.startswith("l1") or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise PageTokenInvalid("the page token was not made by this gateway")
+    return int(digits)
+
+
+def _view(record: LogRecord, *, disclosed: bool) -> pb.LogEntryView:
+    view = pb.LogEntryView(index=record.index, leaf=record.leaf)
+    event = record.event
+    if disclosed and event is not None:
+        view.step.CopyFrom(
+            pb.LogStep(
+                type=words_of(event.type),
+                time=time_to_proto(event.time_ms),
+                actor=event.actor,
+                partner=event.partner,
+                message_id=event.subject,
+                thread_id=event.thread,
+                digest=event.digest,
+                outcome=event.outcome,
+                reason=event.reason,
+                detail=event.detail,
+            )
+        )
+        view.disclosure = to_json(disclose(event, record.salts))
+    return view

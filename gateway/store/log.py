@@ -1,0 +1,237 @@
+"""The exchange log as it is written: entries, the tree over them, checkpoints.
+
+An entry is enqueued in the transaction of the step that it records, so that neither is without the other. With one
+writer it has its position at once; with many it waits, and whoever integrates gives positions. One integrator at a
+time hashes what is enqueued into the tree: the state row is locked, so that two can only follow each other.
+Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log" (the tree or its checkpoints grew).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import Integer, bindparam, delete, select, update
+
+from gateway.errors import LogInconsistent, StoreCorrupt
+from gateway.ports import (
+    AppendLog,
+    CommitCheckpoint,
+    EraseDisclosure,
+    IntegrateLog,
+    KeepPartnerCheckpoint,
+    LogEntry,
+    OpenLog,
+    Seen,
+)
+from gateway.store.log_tables import (
+    TILES,
+    log_checkpoint,
+    log_disclosure,
+    log_entry,
+    log_mark,
+    log_state,
+    log_tile,
+    log_waiting,
+    partner_checkpoint,
+)
+from gateway.store.statement import Insert, Lookup, Statement, constant
+from gateway.store.transaction import LogColumns, Session, Transaction
+from gateway.translog.merkle import HASH_BYTES, leaf_hash
+from gateway.translog.tiles import Frontier
+
+LOG_BATCH: Final = 256
+"""So many entries are integrated without waiting for a second to pass: one tile."""
+ADD_ENTRIES: Final = Insert(log_entry)
+ADD_DISCLOSURES: Final = Insert(log_disclosure)
+ADD_WAITING: Final = Insert(log_waiting)
+PUT_TILES: Final = Insert(log_tile, key=("id",), replace=("hashes",))
+LOCK_STATE: Final = Statement(
+    select(log_state.c.origin, log_state.c.size, log_state.c.root)
+    .where(log_state.c.id == constant(1))
+    .with_for_update()
+)
+SET_ORIGIN: Final = Statement(
+    update(log_state).where(log_state.c.id == constant(1)).values(origin=bindparam("new_origin"))
+)
+MOVE_STATE: Final = Statement(
+    update(log_state)
+    .where(log_state.c.id == constant(1))
+    .values(size=bindparam("new_size"), root=bindparam("new_root"))
+)
+NEXT_LEAVES: Final = Statement(
+    select(log_entry.c.position, log_entry.c.leaf)
+    .where(log_entry.c.position > bindparam("after_position"))
+    .order_by(log_entry.c.position)
+    .limit(bindparam("max_rows", type_=Integer))
+)
+NEXT_WAITING: Final = Statement(
+    select(*log_waiting.c).order_by(log_waiting.c.id).limit(bindparam("max_rows", type_=Integer))
+)
+DROP_WAITING: Final = Lookup(lambda keys: delete(log_waiting).where(log_waiting.c.id.in_(keys)), log_waiting.c.id)
+ONE_TILE: Final = Statement(select(log_tile.c.hashes).where(log_tile.c.id == bindparam("of_tile")))
+LAST_CHECKPOINT: Final = Statement(select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1)))
+ADD_CHECKPOINT: Final = Insert(log_checkpoint)
+PUT_MARK: Final = Insert(log_mark, key=("id",), replace=("size", "root"))
+SEEN_OF: Final = Statement(
+    select(partner_checkpoint.c.size, partner_checkpoint.c.root, partner_checkpoint.c.forked)
+    .where(
+        partner_checkpoint.c.partner == bindparam("of_partner"), partner_checkpoint.c.origin == bindparam("of_origin")
+    )
+    .with_for_update()
+)
+ADD_SEEN: Final = Insert(partner_checkpoint, skip_known=True)
+MARK_FORKED: Final = Statement(
+    update(partner_checkpoint)
+    .where(
+        partner_checkpoint.c.partner == bindparam("of_partner"),
+        partner_checkpoint.c.origin == bindparam("of_origin"),
+        partner_checkpoint.c.size == bindparam("of_size"),
+    )
+    .values(forked=constant(1))
+)
+DROP_OLDER: Final = Statement(
+    delete(partner_checkpoint).where(
+        partner_checkpoint.c.partner == bindparam("of_partner"),
+        partner_checkpoint.c.origin == bindparam("of_origin"),
+        partner_checkpoint.c.size < bindparam("of_size"),
+        partner_checkpoint.c.forked == constant(0),
+    )
+)
+ERASE: Final = Statement(delete(log_disclosure).where(log_disclosure.c.position == bindparam("of_position")))
+
+
+def log_columns(entry: LogEntry) -> LogColumns:
+    """Return an entry's columns: the leaf, and what it discloses."""
+    event = entry.event
+    return (
+        entry.leaf,
+        int(event.type),
+        event.time_ms,
+        event.actor,
+        event.partner,
+        event.subject,
+        event.thread,
+        event.digest,
+        event.outcome,
+        event.reason,
+        event.detail,
+        entry.salts,
+    )
+
+
+def add_log(tx: Transaction, entries: Iterable[LogEntry]) -> None:
+    """Enqueue steps with the transaction in which they happen."""
+    tx.add_log([log_columns(entry) for entry in entries])
+
+
+def append_log(tx: Transaction, operations: Sequence[AppendLog]) -> list[None]:
+    """Enqueue steps that belong to no other operation."""
+    add_log(tx, (entry for operation in operations for entry in operation.entries))
+    return [None] * len(operations)
+
+
+def open_log(tx: Transaction, operation: OpenLog) -> str:
+    """Name the log once."""
+    origin, _, _ = _state(tx)
+    if origin:
+        return origin
+    tx.run(SET_ORIGIN, new_origin=operation.origin)
+    return operation.origin
+
+
+def _state(tx: Transaction) -> tuple[str, int, bytes]:
+    row = tx.row(LOCK_STATE)
+    if row is None:
+        raise StoreCorrupt("the exchange log has lost its state")
+    origin, size, root = row
+    return origin, size, root
+
+
+def tile_id(level: int, number: int) -> int:
+    """Return the row under which a tile lies."""
+    return level * TILES + number
+
+
+class StoredTiles:
+    """Tiles of a session (translog.merkle.TileReader)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def read(self, level: int, number: int, width: int) -> bytes:
+        """Return the first hashes of a tile, as many as there are."""
+        row = self._session.row(ONE_TILE, of_tile=tile_id(level, number))
+        return b"" if row is None else bytes(row[0][: width * HASH_BYTES])
+
+
+def integrate_log(tx: Transaction, operation: IntegrateLog) -> int:
+    """Hash enqueued entries into the tree."""
+    _, size, root = _state(tx)
+    leaves = _take_leaves(tx, size, operation.max_entries)
+    if not leaves:
+        return 0
+    try:
+        edge = Frontier.load(StoredTiles(tx), size)
+    except LogInconsistent as error:
+        raise StoreCorrupt(f"the exchange log is damaged: {error.text}") from None
+    if edge.root != root:
+        raise StoreCorrupt("the tiles of the exchange log do not lead to its root")
+    grown = edge.append([leaf_hash(leaf) for leaf in leaves])
+    tx.insert(PUT_TILES, [(tile_id(tile.level, tile.number), tile.hashes) for tile in grown.tiles])
+    tx.run(MOVE_STATE, new_size=grown.frontier.size, new_root=grown.frontier.root)
+    tx.touch("log")
+    return len(leaves)
+
+
+def _take_leaves(tx: Transaction, size: int, max_entries: int) -> list[bytes]:
+    """Return the next leaves in order, each with its position given."""
+    waiting = tx.rows(NEXT_WAITING, max_rows=max_entries)
+    if waiting:
+        numbered = list(enumerate(waiting, size + 1))
+        tx.insert(ADD_ENTRIES, [(position, row[1]) for position, row in numbered])
+        tx.insert(ADD_DISCLOSURES, [(position, *tuple(row)[2:]) for position, row in numbered])
+        tx.run_for(DROP_WAITING, [row[0] for row in waiting])
+        return [row[1] for row in waiting]
+    rows = tx.rows(NEXT_LEAVES, after_position=size, max_rows=max_entries)
+    if any(position != expected for expected, (position, _) in enumerate(rows, size + 1)):
+        raise StoreCorrupt("entries of the exchange log are missing")
+    return [leaf for _, leaf in rows]
+
+
+def commit_checkpoint(tx: Transaction, operation: CommitCheckpoint) -> bool:
+    """Keep a checkpoint of ours."""
+    checkpoint = operation.checkpoint
+    _, size, _ = _state(tx)
+    last = tx.row(LAST_CHECKPOINT)
+    if checkpoint.size > size or (last is not None and last[0] >= checkpoint.size):
+        return False
+    tx.mark_log(checkpoint.size, checkpoint.root)
+    tx.insert(ADD_CHECKPOINT, [(checkpoint.size, checkpoint.time_ms, checkpoint.root, checkpoint.note)])
+    tx.touch("log")
+    return True
+
+
+def keep_partner_checkpoint(tx: Transaction, operation: KeepPartnerCheckpoint) -> Seen:
+    """Remember a partner's checkpoint."""
+    new = operation.checkpoint
+    place = {"of_partner": operation.partner.code, "of_origin": operation.origin}
+    kept = {(size, root) for size, root, _ in tx.rows(SEEN_OF, **place)}
+    if (new.size, new.root) in kept:
+        return Seen.KNOWN
+    fork = any(size == new.size for size, _ in kept)
+    if not fork and any(size > new.size for size, _ in kept):
+        return Seen.OLDER
+    row = (operation.partner.code, operation.origin, new.size, new.time_ms, new.root, new.note, int(fork))
+    tx.insert(ADD_SEEN, [row])
+    if fork:
+        tx.run(MARK_FORKED, **place, of_size=new.size)
+        return Seen.FORK
+    tx.run(DROP_OLDER, **place, of_size=new.size)
+    return Seen.NEWER
+
+
+def erase_disclosure(tx: Transaction, operation: EraseDisclosure) -> bool:
+    """Erase what an entry discloses."""
+    if not tx.run(ERASE, of_position=operation.index + 1):
+        return False
+    add_log(tx, [operation.log])
+    return True

@@ -1,0 +1,87 @@
+"""Registers national systems and auditors while the gateway runs, and issues their certificates."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.clock import Clock
+from gateway.crypto.certificates import Authority, issue_requested, validity_ms
+from gateway.ids import AuthorityId, PartnerId
+from gateway.installation.registry import IssuedCertificate, Registered, Registry
+from gateway.rpc.callers import certificate_digest
+
+
+class SystemDesk:
+    """Implements rpc.system_views.SystemBackend.
+
+    Args:
+        registry: Who may call.
+        authority: Gives key and certificate of our own authority now.
+        own: This state.
+        first: Makes sure that the listener for systems is open.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        authority: Callable[[], Authority],
+        own: PartnerId,
+        clock: Clock,
+        first: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._registry = registry
+        self._authority = authority
+        self._own = own
+        self._clock = clock
+        self._first = first
+        self._one_at_a_time = asyncio.Lock()
+
+    def list(self) -> tuple[Registered, ...]:
+        """Return who may call with a certificate."""
+        return self._registry.all()
+
+    async def add(
+        self, role: str, name: str, authorities: tuple[AuthorityId, ...], request: bytes
+    ) -> tuple[Registered, bytes]:
+        """Register one and return its certificate (PEM).
+
+        Raises:
+            FieldInvalid: Role, name, authorities or request are not allowed.
+            StateConflict: The name is taken.
+            ConfigInvalid: The registration cannot be stored, or the listener cannot be opened.
+        """
+        async with self._one_at_a_time:
+            self._registry.check_new(role, name, authorities)
+            certificate, issued = self._issue(role, name, request)
+            # Before it counts: with the address taken, nothing is to be registered.
+            await self._first()
+            return self._registry.add(role, name, authorities, issued), certificate
+
+    async def renew(self, role: str, name: str, request: bytes) -> tuple[Registered, bytes]:
+        """Return another certificate (PEM) for one; the one before stays good until it ends.
+
+        Raises:
+            FieldInvalid: The request is not allowed.
+            NotFound: It is not registered.
+            ConfigInvalid: The registration cannot be stored.
+        """
+        async with self._one_at_a_time:
+            self._registry.find(role, name)
+            certificate, issued = self._issue(role, name, request)
+            return self._registry.renew(role, name, issued), certificate
+
+    async def remove(self, role: str, name: str) -> Registered:
+        """Take one back; its open streams end at once.
+
+        Raises:
+            NotFound: It is not registered.
+            ConfigInvalid: The change cannot be stored.
+        """
+        async with self._one_at_a_time:
+            return self._registry.remove(role, name)
+
+    def _issue(self, role: str, name: str, request: bytes) -> tuple[bytes, IssuedCertificate]:
+        certificate = issue_requested(
+            self._authority(), self._own, role=role, name=name, request=request, now_ms=self._clock.now_ms()
+        )
+        return certificate, IssuedCertificate(certificate_digest(certificate).hex(), validity_ms(certificate)[1])

@@ -1,0 +1,251 @@
+"""The exchange log in the store: entries in order, one tree whoever integrates, checkpoints that never go back."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from gateway.model.envelope import Outcome
+from gateway.ports import (
+    AppendLog,
+    Checkpoint,
+    Checkpoints,
+    CommitCheckpoint,
+    EraseDisclosure,
+    IntegrateLog,
+    KeepPartnerCheckpoint,
+    LogFilter,
+    OpenLog,
+    PartnerCheckpoints,
+    ProveConsistency,
+    ProveInclusion,
+    ReadLog,
+    ReadLogHead,
+    ReadTile,
+    RootAt,
+    SearchLog,
+    Seen,
+)
+from gateway.translog.disclosure import disclose, verify_disclosure
+from gateway.translog.entry import EventType
+from gateway.translog.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
+from gateway.translog.tiles import Frontier
+from tests.contract.samples import LA, NOW, TH, blob, log_entry, receipt, receipts, receive, submit
+
+FAR = 1 << 62
+
+
+def entries(count, start=0, kind=EventType.ADMINISTRATION_ACT):
+    return tuple(log_entry(kind, blob(("subject", start + place), 16)) for place in range(count))
+
+
+async def integrated(store) -> None:
+    while await store.write(IntegrateLog(1000)):
+        pass
+
+
+async def whole(store):
+    found = []
+    while rows := await store.read(ReadLog(first=len(found), max_rows=500)):
+        found += rows
+    return found
+
+
+async def check_tree(store) -> None:
+    """Everything that is stored of the tree follows from the entries."""
+    head = await store.read(ReadLogHead())
+    records = await whole(store)
+    assert [record.index for record in records] == list(range(head.size))
+    tree = Frontier.empty()
+    for record in records:
+        grown = tree.append([leaf_hash(record.leaf)])
+        tree = grown.frontier
+        if record.event is not None:
+            verify_disclosure(record.leaf, disclose(record.event, record.salts))
+    assert tree.root == head.root
+    for level, partial in enumerate(tree.partials):
+        if partial:
+            assert await store.read(ReadTile(level, head.size >> 8 * (level + 1))) == partial
+
+
+async def test_an_empty_log_has_the_empty_root_and_one_name(store):
+    head = await store.read(ReadLogHead())
+    assert (head.origin, head.size, head.root, head.waiting, head.checkpoint, head.mark) == (
+        "", 0, EMPTY_ROOT, 0, None, None,
+    )  # fmt: skip
+    assert await store.write(IntegrateLog(10)) == 0
+    assert await store.write(OpenLog("cn.concord/exchange-log/a")) == "cn.concord/exchange-log/a"
+    assert await store.write(OpenLog("cn.concord/exchange-log/b")) == "cn.concord/exchange-log/a"
+
+
+async def test_entries_are_counted_while_they_wait_and_are_in_the_tree_once_integrated(store):
+    woken = []
+    store.subscribe("log.new", lambda: woken.append(1))
+    await store.write(AppendLog(entries(5)))
+    assert woken
+    head = await store.read(ReadLogHead())
+    assert (head.size, head.waiting) == (0, 5)
+    assert await store.read(ReadLog(first=0, max_rows=10)) == ()
+    assert await store.write(IntegrateLog(3)) == 3
+    assert await store.write(IntegrateLog(3)) == 2
+    head = await store.read(ReadLogHead())
+    assert (head.size, head.waiting) == (5, 0)
+    assert [record.leaf for record in await whole(store)] == [entry.leaf for entry in entries(5)]
+    await check_tree(store)
+
+
+@pytest.mark.parametrize("parts", [(255, 1, 1), (256, 256), (1, 300), (511, 2)])
+async def test_the_tree_is_the_same_however_it_grew(store, parts):
+    start = 0
+    for count in parts:
+        await store.write(AppendLog(entries(count, start)))
+        await integrated(store)
+        start += count
+    await check_tree(store)
+    head = await store.read(ReadLogHead())
+    for index in {0, 1, head.size // 2, head.size - 1}:
+        record = (await store.read(ReadLog(first=index, max_rows=1)))[0]
+        proof = await store.read(ProveInclusion(index=index, size=head.size))
+        verify_inclusion(leaf_hash(record.leaf), index, head.size, head.root, proof)
+    for old in {1, head.size // 3, head.size}:
+        proof = await store.read(ProveConsistency(old_size=old, new_size=head.size))
+        verify_consistency(old, head.size, await store.read(RootAt(old)), head.root, proof)
+
+
+async def test_every_step_of_a_message_is_an_entry_once(store, make):
+    message, other = make.sealed(TH), make.received(TH)
+    await store.write(submit(message))
+    await store.write(submit(message))
+    await store.write(receive(other))
+    await store.write(receive(other))
+    for _ in range(2):
+        await store.write(receipts(receipt(message.digest)))
+        await store.write(receipts(receipt(message.digest, Outcome.ACKNOWLEDGED_BY_SYSTEM)))
+    await integrated(store)
+    seen = [(record.event.type, record.event.subject, record.event.outcome) for record in await whole(store)]
+    own, theirs = message.message_id.raw, other.header.message_id.raw
+    assert seen == [
+        (EventType.MESSAGE_RELEASED, own, ""),
+        (EventType.MESSAGE_RECEIVED, theirs, ""),
+        (EventType.RECEIPT_STORED, own, "RECEIVED"),
+        (EventType.RECEIPT_STORED, own, "ACKNOWLEDGED_BY_SYSTEM"),
+    ]
+
+
+async def test_search_counts_the_whole_log_and_pages_through_it(store):
+    for start, kind in ((0, EventType.CARD_ADDED), (100, EventType.LOG_SEARCHED)):
+        await store.write(AppendLog(entries(7, start, kind)))
+    await integrated(store)
+    wanted = LogFilter(types=(EventType.CARD_ADDED,), partner="th")
+    first = await store.read(SearchLog(filter=wanted, before=FAR, max_rows=4))
+    assert (first.total, first.searched) == (7, 14)
+    assert [record.index for record in first.records] == [6, 5, 4, 3]
+    second = await store.read(SearchLog(filter=wanted, before=3, max_rows=4))
+    assert (second.total, [record.index for record in second.records]) == (7, [2, 1, 0])
+    for nothing in (
+        LogFilter(partner="vn"), LogFilter(actor="operator"), LogFilter(subject=bytes(16)),
+        LogFilter(thread=bytes(16)), LogFilter(since_ms=NOW + 1), LogFilter(until_ms=NOW),
+    ):  # fmt: skip
+        found = await store.read(SearchLog(filter=nothing, before=FAR, max_rows=4))
+        assert (found.total, found.records, found.searched) == (0, (), 14)
+    subject = blob(("subject", 100), 16)
+    found = await store.read(SearchLog(filter=LogFilter(subject=subject), before=FAR, max_rows=4))
+    assert [record.event.subject for record in found.records] == [subject]
+
+
+async def test_two_integrators_race_and_writers_write_and_there_is_one_tree(engine):
+    stores = [await engine.open()]
+    if engine.name == "postgresql":
+        stores.append(await engine.open())
+    places = itertools.count()
+
+    async def write(store) -> None:
+        for _ in range(20):
+            await store.write(AppendLog(entries(13, next(places) * 13)))
+
+    async def integrate(store) -> None:
+        for _ in range(30):
+            await store.write(IntegrateLog(50))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(stores[place % len(stores)]) for place in range(3) for work in (write, integrate)))
+    await integrated(stores[0])
+    head = await stores[0].read(ReadLogHead())
+    assert (head.size, head.waiting) == (3 * 20 * 13, 0)
+    await check_tree(stores[0])
+
+
+def checkpoint(size, root, note=b"note"):
+    return Checkpoint(size=size, root=root, time_ms=NOW, note=note + b" %d" % size)
+
+
+async def test_a_checkpoint_is_kept_once_in_order_and_marked(store):
+    await store.write(AppendLog(entries(3)))
+    await integrated(store)
+    root = await store.read(RootAt(3))
+    assert await store.write(CommitCheckpoint(checkpoint(4, root))) is False, "larger than the tree"
+    assert await store.write(CommitCheckpoint(checkpoint(3, root))) is True
+    assert await store.write(CommitCheckpoint(checkpoint(3, root, b"another"))) is False
+    assert await store.write(CommitCheckpoint(checkpoint(2, root))) is False
+    head = await store.read(ReadLogHead())
+    assert head.checkpoint == checkpoint(3, root)
+    assert head.mark == (3, root)
+    assert await store.read(Checkpoints(after=0, max_rows=10)) == (checkpoint(3, root),)
+    assert await store.read(Checkpoints(after=3, max_rows=10)) == ()
+
+
+async def test_partners_checkpoints_keep_the_newest_and_every_contradiction(store):
+    def seen(size, root, partner=TH):
+        return KeepPartnerCheckpoint(partner=partner, origin="th.concord/log", checkpoint=checkpoint(size, root))
+
+    a, b = blob("a"), blob("b")
+    assert await store.write(seen(5, a)) is Seen.NEWER
+    assert await store.write(seen(5, a)) is Seen.KNOWN
+    assert await store.write(seen(4, a)) is Seen.OLDER
+    assert await store.write(seen(9, a)) is Seen.NEWER
+    assert [item.checkpoint.size for item in await store.read(PartnerCheckpoints())] == [9]
+    assert await store.write(seen(9, b)) is Seen.FORK
+    assert await store.write(seen(12, a)) is Seen.NEWER
+    kept = await store.read(PartnerCheckpoints())
+    assert [(item.checkpoint.size, item.forked) for item in kept] == [(9, True), (9, True), (12, False)]
+    assert await store.write(seen(9, a, LA)) is Seen.NEWER, "another partner's log is another log"
+
+
+async def test_erasing_what_an_entry_discloses_leaves_leaf_tree_and_proofs(store):
+    await store.write(AppendLog(entries(4)))
+    await integrated(store)
+    before = await store.read(ReadLogHead())
+    assert await store.write(EraseDisclosure(2, log_entry(EventType.DISCLOSURE_ERASED))) is True
+    assert await store.write(EraseDisclosure(2, log_entry(EventType.DISCLOSURE_ERASED))) is False
+    assert await store.write(EraseDisclosure(99, log_entry(EventType.DISCLOSURE_ERASED))) is False
+    await integrated(store)
+    records = await whole(store)
+    assert (records[2].event, records[2].salts, records[2].leaf) == (None, b"", entries(4)[2].leaf)
+    assert [record.event.type for record in records[4:]] == [EventType.DISCLOSURE_ERASED]
+    assert await store.read(RootAt(4)) == before.root
+    found = await store.read(SearchLog(filter=LogFilter(), before=FAR, max_rows=10))
+    assert (found.total, found.searched) == (4, 4)
+
+
+async def test_an_operation_that_fails_leaves_no_entry(store, make):
+    message = make.sealed(TH)
+    await store.write(submit(message))
+    with pytest.raises(RuntimeError):
+        await store.write(receipts(receipt(message.digest, time_ms=1 << 80)))
+    await integrated(store)
+    assert len(await whole(store)) == 1
+    await check_tree(store)
+
+
+async def test_a_store_opened_again_goes_on_with_its_tree(engine):
+    store = await engine.open()
+    await store.write(AppendLog(entries(300)))
+    await integrated(store)
+    await store.write(AppendLog(entries(10, 300)))
+    await store.close()
+    store = await engine.open()
+    await store.write(AppendLog(entries(10, 310)))
+    await integrated(store)
+    head = await store.read(ReadLogHead())
+    assert (head.size, head.waiting) == (320, 0)
+    await check_tree(store)
