@@ -6,6 +6,7 @@ its key. When the pool is empty the key travels with its message, and is committ
 A key for which no message ever comes, because the process ended, opens nothing and harms nothing.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ LEAST: Final = 64
 """Keys made at a start: enough for an idle desk, and little is lost when they are never used."""
 MOST: Final = 2048
 """Keys made ahead under load: most of a second's messages, some 200 kB a commit."""
+
+PAUSE_EVERY: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ class KeyPool:
         missing = self._target - len(self._stored)
         if missing <= 0:
             return
-        made = [self._make() for _ in range(missing)]
+        made: list[FreshKey] = []
+        for _ in range(missing):
+            made.append(self._make())
+            if len(made) % PAUSE_EVERY == 0:
+                # Two thousand keys take 80 ms, and most are made when there is most to do.
+                await asyncio.sleep(0)
         await self._store.write(StoreKeys(tuple((item.key_id, item.wrapped) for item in made if item.wrapped)))
         self._stored.extend(FreshKey(item.key, item.key_id, None) for item in made)

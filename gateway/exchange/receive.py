@@ -36,6 +36,7 @@ from gateway.exchange.quota import Quota
 from gateway.exchange.reception_steps import ReceptionSteps
 from gateway.exchange.steps import new_salts
 from gateway.exchange.threads import Continuation, Threads
+from gateway.exchange.turns import Turns
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, Urgency
@@ -132,6 +133,7 @@ class ReceiveService:
         observer: Observer = UNOBSERVED,
     ) -> None:
         self._observer = observer
+        self._turns = Turns()
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
         self._recording = ReceptionSteps()
         self._pause = pause
@@ -164,17 +166,9 @@ class ReceiveService:
         judged = _Judged()
         if frame.envelopes:
             opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
-            for _ in range(MAX_ROUNDS):
-                attempt = _Judged(
-                    refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals)
-                )
-                await self._judge(partner, opened, attempt)
-                batch, stored = await self._commit(partner, attempt, now_ms)
-                if stored:
-                    judged = attempt
-                    break
-            else:
-                raise ConcurrentUpdate("the same messages kept arriving elsewhere")
+            continues = any(_continuation(item.header, "").continues for _, item in opened)
+            async with self._turns.take(partner, behind=continues):
+                judged, batch = await self._settle(partner, opened, judged, now_ms)
         self._observer.taken_in(began, partner, frame.traces, judged.counts())
         retired = any(deferral.reason == KeyRetired.reason for deferral in judged.deferrals)
         return FrameAnswer(
@@ -185,6 +179,18 @@ class ReceiveService:
             card=self._directory.own_card() if retired else None,
             receipts_stored=bool(frame.receipts),
         )
+
+    async def _settle(
+        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged, now_ms: int
+    ) -> tuple[_Judged, ReceiptBatch | None]:
+        """Judge and store, again when the same messages came elsewhere meanwhile."""
+        for _ in range(MAX_ROUNDS):
+            attempt = _Judged(refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals))
+            await self._judge(partner, opened, attempt)
+            batch, stored = await self._commit(partner, attempt, now_ms)
+            if stored:
+                return attempt, batch
+        raise ConcurrentUpdate("the same messages kept arriving elsewhere")
 
     async def _take_receipts(self, partner: PartnerId, batches: tuple[ReceiptBatch, ...], now_ms: int) -> None:
         count = sum(len(batch.receipts) for batch in batches)

@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 from gateway.clock import Clock
 from gateway.crypto.envelope import SealedBatch, SealingItem, seal_batch
+from gateway.crypto.keys import SealKey
 from gateway.errors import (
     ApprovalRequired,
     AuthorityNotYours,
@@ -193,11 +194,11 @@ class SubmitService:
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
         # After the heads: what comes in between moves a head, and all is looked at again.
         jobs = await self._agreeing(jobs, answers)
+        jobs, seal_keys = self._seal_keys(jobs, answers, now_ms)
         if not jobs:
             return again
         items = [_item(job, heads, now_ms) for job in jobs]
         recipients = {partner for item in items for partner, _ in item.recipients}
-        seal_keys = {partner: self._directory.seal_key(partner, now_ms) for partner in recipients}
         keys = self._keys.current
 
         def seal() -> SealedBatch:
@@ -229,6 +230,22 @@ class SubmitService:
                 case SubmissionStatus.HEAD_MOVED:
                     again.append(job)
         return again
+
+    def _seal_keys(
+        self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None], now_ms: int
+    ) -> tuple[list[_Job], dict[PartnerId, SealKey]]:
+        """Answer those whose recipients have gone meanwhile; return the others with the keys to seal for."""
+        sealable: list[_Job] = []
+        found: dict[PartnerId, SealKey] = {}
+        for job in jobs:
+            try:
+                for partner in job.submission.draft.recipients:
+                    found[partner] = self._directory.seal_key(partner, now_ms)
+            except GatewayError as error:
+                answers[job.index] = error
+            else:
+                sealable.append(job)
+        return sealable, found
 
     async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Answer those that do not agree with what they continue; return the others."""

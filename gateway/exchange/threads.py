@@ -33,6 +33,11 @@ class Continuation:
         """It is the first of its thread, whose id is its own."""
         return self.message.thread_id.raw == self.message.message_id.raw
 
+    @property
+    def continues(self) -> bool:
+        """It has to agree with messages before it."""
+        return not self.begins or bool(self.named)
+
 
 class Threads:
     """What is known of the threads that a batch continues, and what the batch adds to it."""

@@ -132,7 +132,8 @@ LOG_CHECKPOINT_AGE: Final = _gauge(
 )
 KEY_EXPIRY: Final = _gauge(
     "concord.key.expiry", "s", ("partner", "purpose"),
-    "Until a key ends, ours and on partners' cards. Purpose: identity, envelope, receipt, seal, log, log_cosign. Below 0: over.",
+    "Until a key ends, ours and on partners' cards. Below 0: ended. "
+    "Purpose: identity, envelope, receipt, seal, log, log_cosign.",
 )  # fmt: skip
 CERTIFICATE_EXPIRY: Final = _gauge(
     "concord.certificate.expiry", "s", ("purpose",),

@@ -1,5 +1,6 @@
 """Mode and kind of a thread between nations: what leaves and what is taken in."""
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -215,3 +216,15 @@ async def test_a_refused_message_comes_back_to_its_sender_with_the_reason(pair) 
     await until(ended)
     stored = await cn.found(CN, result.message_id)
     assert stored.deliveries[0].reason == ModeDiffers.reason
+
+
+async def test_frames_at_the_same_time_do_not_get_around_what_a_thread_is(pair) -> None:
+    cn, th = pair
+    for first, second in ((EXERCISE, ACTUAL), (ACTUAL, EXERCISE)):
+        begun = MessageId.new(cn.clock.now_ms())
+        follower = {"thread_id": ThreadId(begun.raw), "mode": second, "kind": Kind.ALERT}
+        answers = await asyncio.gather(
+            give(cn, th, {"message_id": begun, "mode": first}), *(give(cn, th, follower) for _ in range(3))
+        )
+        # The follower is judged behind what began its thread, whatever is under way at once.
+        assert answers == [[TAKEN], *[[refused(ModeDiffers)]] * 3]
