@@ -7,9 +7,7 @@ Nothing is stated about an envelope that could not be judged for reasons of our 
 A repeat gets the same receipt; a known message id with another commitment is refused.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.clock import Clock
@@ -29,6 +27,7 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.judged import Judged
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
@@ -83,34 +82,6 @@ class Policy(Protocol):
     def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision: ...
 
 
-@dataclass(slots=True)
-class _Judged:
-    """What a frame's envelopes came to, by index in the frame."""
-
-    accepted: list[tuple[int, OpenedEnvelope, Body]] = field(default_factory=list)
-    pings: list[tuple[int, OpenedEnvelope]] = field(default_factory=list)
-    refused: list[tuple[int, bytes, str]] = field(default_factory=list)
-    repeats: list[ReceiptProof] = field(default_factory=list)
-    resealed: list[tuple[int, bytes]] = field(default_factory=list)
-    """Known messages under an envelope that has no receipt yet."""
-    retired: list[tuple[int, Header]] = field(default_factory=list)
-    """Sealed for a key that is retired."""
-    deferrals: list[Deferral] = field(default_factory=list)
-
-    def counts(self) -> Counter[tuple[str, str]]:
-        """Return how many there are, by outcome and reason."""
-        counts = Counter(
-            {
-                ("received", ""): len(self.accepted),
-                ("ping", ""): len(self.pings),
-                ("repeated", ""): len(self.repeats),
-            }
-        )
-        counts.update(("refused", reason) for _, _, reason in self.refused)
-        counts.update(("deferred", item.reason) for item in self.deferrals)
-        return counts
-
-
 class ReceiveService:
     """Takes in what partners send.
 
@@ -163,7 +134,7 @@ class ReceiveService:
         if frame.receipts:
             await self._take_receipts(partner, frame.receipts, now_ms)
         batch: ReceiptBatch | None = None
-        judged = _Judged()
+        judged = Judged()
         if frame.envelopes:
             opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
             continues = any(_continuation(item.header, "").continues for _, item in opened)
@@ -181,11 +152,11 @@ class ReceiveService:
         )
 
     async def _settle(
-        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged, now_ms: int
-    ) -> tuple[_Judged, ReceiptBatch | None]:
+        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: Judged, now_ms: int
+    ) -> tuple[Judged, ReceiptBatch | None]:
         """Judge and store, again when the same messages came elsewhere meanwhile."""
         for _ in range(MAX_ROUNDS):
-            attempt = _Judged(refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals))
+            attempt = Judged(refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals))
             await self._judge(partner, opened, attempt)
             batch, stored = await self._commit(partner, attempt, now_ms)
             if stored:
@@ -211,7 +182,7 @@ class ReceiveService:
         )
 
     async def _open_all(
-        self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: _Judged, now_ms: int
+        self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: Judged, now_ms: int
     ) -> list[tuple[int, OpenedEnvelope]]:
         def verify_key(key_id: bytes) -> VerifyKey:
             return self._directory.verify_key(partner, KeyPurpose.ENVELOPE, key_id, now_ms)
@@ -253,7 +224,7 @@ class ReceiveService:
                 if index >= FREE_OPENINGS:
                     self._effort.take(partner.code, Urgency.U3, now_ms)
 
-    async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
+    async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: Judged) -> None:
         ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
         unsealed: dict[ThreadId, int] = {}
@@ -321,7 +292,7 @@ class ReceiveService:
                 threads.add(continuation)
         return body
 
-    async def _commit(self, partner: PartnerId, judged: _Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
+    async def _commit(self, partner: PartnerId, judged: Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
         stated = [
             *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
             *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),
