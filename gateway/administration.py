@@ -66,6 +66,7 @@ class Administration:
             own=parts.config.partner,
             clock=parts.clock,
             first=first_system,
+            record=lambda detail: self._record(EventType.ADMINISTRATION_ACT, detail=detail),
         )
         self._rejected = rejected
         self._parts = parts
@@ -78,6 +79,8 @@ class Administration:
         """Return how the gateway is."""
         parts = self._parts
         counts = await parts.store.read(CountMessages())
+        head = await parts.log_keeper.head()
+        problem = parts.log_keeper.problem
         federation, exchange = self._endpoints()
         return GatewayStatus(
             partner=parts.config.partner,
@@ -93,6 +96,9 @@ class Administration:
             store=parts.config.store.partition("://")[0],
             warnings=self._warnings(),
             connectors=parts.connectors.status(),
+            log_size=head.size,
+            log_checkpoint_ms=None if head.checkpoint is None else head.checkpoint.time_ms,
+            log_problem="" if problem is None else problem.text,
             telemetry=parts.telemetry.state(),
         )
 

@@ -116,7 +116,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
-        asyncio.create_task(integrate(parts.store), name="integrate_log"),
+        asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
@@ -211,7 +211,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
     def own_roots() -> tuple[bytes, ...]:
         return (pem_to_der(parts.keyring.authority_certificate_pem),)
 
-    audit = AuditServicer(store=parts.store, keeper=parts.log_keeper, reading=parts.log_reader)
+    audit = AuditServicer(store=parts.store, keeper=parts.log_keeper, reading=parts.log_reader, receipts=parts.receipts)
     federation = federation_listener(
         address=config.listen.federation,
         identity=parts.identity,

@@ -25,6 +25,7 @@ from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
+from gateway.exchange.prove_receipt import ReceiptProver
 from gateway.exchange.quota import Quota
 from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
@@ -130,6 +131,7 @@ class Parts:
     pool: KeyPool
     log_keeper: LogKeeper
     log_reader: LogReader
+    receipts: ReceiptProver
     keys_low: Signal
     telemetry: Telemetry
     store_watch: StoreWatch
@@ -281,6 +283,15 @@ async def assemble(opened: OpenedHome) -> Parts:
         keys_low=keys_low,
         log_keeper=keeper,
         log_reader=LogReader(store=store, clock=clock, keeper=keeper),
+        receipts=ReceiptProver(
+            directory=directory,
+            store=store,
+            codec=codec,
+            clock=clock,
+            carrier=carrier,
+            identity=held.identity,
+            keeper=keeper,
+        ),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
         connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
         telemetry=telemetry,

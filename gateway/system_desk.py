@@ -18,6 +18,7 @@ class SystemDesk:
         authority: Gives key and certificate of our own authority now.
         own: This state.
         first: Makes sure that the listener for systems is open.
+        record: Puts in the exchange log, durably, what an operator does here.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class SystemDesk:
         own: PartnerId,
         clock: Clock,
         first: Callable[[], Awaitable[None]],
+        record: Callable[[str], Awaitable[None]],
     ) -> None:
         self._registry = registry
         self._authority = authority
         self._own = own
         self._clock = clock
         self._first = first
+        self._record = record
         self._one_at_a_time = asyncio.Lock()
 
     def list(self) -> tuple[Registered, ...]:
@@ -55,6 +58,7 @@ class SystemDesk:
             certificate, issued = self._issue(role, name, request)
             # Before it counts: with the address taken, nothing is to be registered.
             await self._first()
+            await self._record(f"{role} add {name}")
             return self._registry.add(role, name, authorities, issued), certificate
 
     async def renew(self, role: str, name: str, request: bytes) -> tuple[Registered, bytes]:
@@ -68,6 +72,7 @@ class SystemDesk:
         async with self._one_at_a_time:
             self._registry.find(role, name)
             certificate, issued = self._issue(role, name, request)
+            await self._record(f"{role} renew {name}")
             return self._registry.renew(role, name, issued), certificate
 
     async def remove(self, role: str, name: str) -> Registered:
@@ -78,7 +83,10 @@ class SystemDesk:
             ConfigInvalid: The change cannot be stored.
         """
         async with self._one_at_a_time:
-            return self._registry.remove(role, name)
+            # The other way round: a store that takes no writes keeps nobody registered.
+            removed = self._registry.remove(role, name)
+            await self._record(f"{role} remove {name}")
+            return removed
 
     def _issue(self, role: str, name: str, request: bytes) -> tuple[bytes, IssuedCertificate]:
         certificate = issue_requested(

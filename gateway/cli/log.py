@@ -81,6 +81,10 @@ def register(application: typer.Typer) -> None:
         out: Annotated[
             Path | None, typer.Option("--out", "-o", help="Write NAME.tlog-proof, NAME.leaf and NAME.json there.")
         ] = None,
+        partner: Annotated[
+            str,
+            typer.Option(help="Have this partner prove the step of its log that its receipt for the message names."),
+        ] = "",
     ) -> None:
         """Prove that a step is in the log, as files that verify with no gateway and no network."""
         from concord.v1 import audit_service_pb2 as pb
@@ -89,6 +93,9 @@ def register(application: typer.Typer) -> None:
         request = (
             pb.ProveEntryRequest(index=int(what)) if number else pb.ProveEntryRequest(message_id=message_bytes(what))
         )
+        if partner and number:
+            raise usage("a partner is asked about a message", advice="name the message id, not an entry of this log")
+        request.partner = partner
         with call.admin() as admin:
             proved = admin.log_prove(request)
         from gateway.cli.log_files import verify_proof_file

@@ -9,7 +9,7 @@ from gateway.cli.failure import ExitCode, Failure
 from gateway.errors import LogInconsistent, Rejected
 from gateway.translog.check import LogCheck
 from gateway.translog.checkpoint import Checkpoint, open_checkpoint
-from gateway.translog.disclosure import parse_json, verify_disclosure
+from gateway.translog.disclosure import MAX_JSON_BYTES, parse_json, verify_disclosure
 from gateway.translog.note_keys import NoteKey
 from gateway.translog.proof import ProvenEntry, parse_proof, verify_proof
 from gateway.translog.static import CHECKPOINT_PATH, static_files
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ENTRIES: Final = "entries.jsonl"
 _HASH_BYTES: Final = 32
+_MAX_LINE_BYTES: Final = 4 * MAX_JSON_BYTES
+"""A disclosure as a text in JSON: at worst every character escaped."""
 
 
 def keys_of(texts: Sequence[str]) -> tuple[NoteKey, ...]:
@@ -154,28 +156,33 @@ def check_directory(directory: Path, texts: Sequence[str]) -> dict[str, Any]:
             code=ExitCode.USAGE,
         ) from None
     tree = open_checkpoint(note, origin=keys[0].name, log_keys=keys)
-    disclosed = _disclosures(directory)
     problems: list[str] = []
-    counted = {"shown": 0}
+    disclosed = erased = 0
     checking = LogCheck(_Directory(directory, tree.size), [tree.head])
+    shown = _Disclosures(directory)
     try:
         for first in range(0, tree.size, TILE_WIDTH):
             leaves = _bundle(directory, first, tree)
             checking.feed(leaves)
             for index, leaf in enumerate(leaves, first):
-                if text := disclosed.get(index, ""):
-                    counted["shown"] += 1
+                text = shown.of(index)
+                if text:
                     _check_disclosure(index, leaf, text)
+                disclosed += bool(text)
+                erased += text == ""
+        shown.end(tree.size)
         checking.finish(tree.size, tree.root)
-    except (LogInconsistent, Rejected, OSError) as error:
+    except LogInconsistent as error:
         problems.append(str(error))
+    finally:
+        shown.close()
     return {
         "checked": checking.frontier.size,
         "size": tree.size,
         "origin": tree.origin,
         "checkpoints": 1,
-        "disclosed": counted["shown"],
-        "erased": sum(not text for text in disclosed.values()),
+        "disclosed": disclosed,
+        "erased": erased,
         "sound": not problems,
         "problems": problems,
     }
@@ -184,7 +191,12 @@ def check_directory(directory: Path, texts: Sequence[str]) -> dict[str, Any]:
 def _bundle(directory: Path, first: int, tree: Checkpoint) -> tuple[bytes, ...]:
     width = min(TILE_WIDTH, tree.size - first)
     path = tile_path(None, first // TILE_WIDTH, width)
-    return parse_bundle(_read(directory / path, MAX_BUNDLE_BYTES), width)
+    try:
+        return parse_bundle(_read(directory / path, MAX_BUNDLE_BYTES), width)
+    except OSError as error:
+        raise LogInconsistent(path, f"cannot be read: {error.strerror}") from None
+    except Rejected as error:
+        raise LogInconsistent(path, error.text) from None
 
 
 def _check_disclosure(index: int, leaf: bytes, text: str) -> None:
@@ -194,16 +206,45 @@ def _check_disclosure(index: int, leaf: bytes, text: str) -> None:
         raise LogInconsistent(f"entry {index}", error.text) from None
 
 
-def _disclosures(directory: Path) -> dict[int, str]:
-    place = directory / ENTRIES
-    if not place.exists():
-        return {}
-    found: dict[int, str] = {}
-    with place.open(encoding="utf-8") as lines:
-        for line in lines:
+class _Disclosures:
+    """What an export discloses, a line for each entry in their order; read as the entries are, never all at once."""
+
+    def __init__(self, directory: Path) -> None:
+        place = directory / ENTRIES
+        self._lines = place.open("rb") if place.exists() else None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._lines is not None:
+            self._lines.close()
+
+    def of(self, index: int) -> str | None:
+        """Return what the next entry discloses, empty when it is erased; None when the export discloses nothing.
+
+        Raises:
+            LogInconsistent: The next line is not about this entry, or is not one that an export writes.
+        """
+        if self._lines is None:
+            return None
+        line = self._lines.readline(_MAX_LINE_BYTES)
+        try:
             data = json.loads(line)
-            found[int(data["index"])] = str(data["disclosure"])
-    return found
+            if line.endswith(b"\n") and data.keys() == {"index", "disclosure"} and data["index"] == index:
+                text = data["disclosure"]
+                if isinstance(text, str):
+                    return text
+        except (ValueError, AttributeError, RecursionError):
+            pass
+        raise LogInconsistent(f"entry {index}", f"line {index + 1} of {ENTRIES} is not what it discloses")
+
+    def end(self, size: int) -> None:
+        """Check that nothing follows.
+
+        Raises:
+            LogInconsistent: Something does.
+        """
+        if self._lines is not None and self._lines.read(1):
+            raise LogInconsistent(f"entry {size}", f"{ENTRIES} discloses more entries than the log has")
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -1,10 +1,16 @@
 """concord status: who runs here and how it does."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from gateway.cli.call import Call, command
 from gateway.cli.output import visible
-from gateway.cli.views import instant, moment
+from gateway.cli.views import age, instant, instant_ms, moment
+from gateway.clock import SystemClock
+
+if TYPE_CHECKING:
+    from concord.v1.admin_service_pb2 import GetStatusResponse
 
 
 def register(application: typer.Typer) -> None:
@@ -38,6 +44,9 @@ def register(application: typer.Typer) -> None:
                     }
                     for item in answer.connectors
                 ],
+                "log_size": answer.log_size,
+                "log_checkpoint_time": instant(answer, "log_checkpoint_time"),
+                "log_problem": answer.log_problem,
                 "telemetry": list(answer.telemetry),
                 "warnings": list(answer.warnings),
             }
@@ -60,9 +69,18 @@ def register(application: typer.Typer) -> None:
                     for item in answer.connectors
                     for problem in item.problems
                 ),
+                ("log", f"{answer.log_size} entries, {_signed(answer)}"),
+                *((("problem", f"exchange log: {answer.log_problem}"),) if answer.log_problem else ()),
                 *(("telemetry", item) for item in answer.telemetry),
                 *(("warning", warning) for warning in answer.warnings),
             ]
         )
-        if not answer.warnings and not any(item.problems for item in answer.connectors):
+        if not answer.warnings and not answer.log_problem and not any(item.problems for item in answer.connectors):
             call.output.text("all well")
+
+
+def _signed(answer: "GetStatusResponse") -> str:
+    signed_ms = instant_ms(answer, "log_checkpoint_time")
+    if signed_ms is None:
+        return "no checkpoint yet"
+    return f"newest checkpoint {age(signed_ms, SystemClock().now_ms())} old"

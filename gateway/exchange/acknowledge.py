@@ -11,7 +11,7 @@ from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome, Receipt
 from gateway.ports import AcknowledgeReceived, Codec, FindMessage, LogFilter, SearchLog, Store
 from gateway.translog.entry import EventType
-from gateway.translog.merkle import MAX_SIZE
+from gateway.translog.merkle import MAX_SIZE, leaf_hash
 
 
 class AcknowledgeService:
@@ -44,15 +44,6 @@ class AcknowledgeService:
         if stored is None:
             raise NotFound("no such received message")
         now_ms = self._clock.now_ms()
-        receipt = Receipt(
-            envelope_digest=stored.digest,
-            outcome=outcome,
-            time_ms=now_ms,
-            reason="",
-            log_position=await self._position(sender, message_id),
-            log_leaf=b"",
-        )
-        _, (proof,) = sign_receipts([receipt], issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
         log = step(
             EventType.MESSAGE_ACKNOWLEDGED,
             now_ms,
@@ -63,6 +54,15 @@ class AcknowledgeService:
             digest=stored.digest,
             outcome=outcome.name,
         )
+        receipt = Receipt(
+            envelope_digest=stored.digest,
+            outcome=outcome,
+            time_ms=now_ms,
+            reason="",
+            log_position=await self._position(sender, message_id),
+            log_leaf=leaf_hash(log.leaf),
+        )
+        _, (proof,) = sign_receipts([receipt], issuer=keys.partner, sign_key=keys.receipt, codec=self._codec)
         time_ms = await self._store.write(
             AcknowledgeReceived(sender=sender, message_id=message_id, proof=proof, now_ms=now_ms, log=log)
         )

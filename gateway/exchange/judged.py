@@ -16,10 +16,11 @@ class Judged:
 
     accepted: list[tuple[int, OpenedEnvelope, Body]] = field(default_factory=list)
     pings: list[tuple[int, OpenedEnvelope]] = field(default_factory=list)
-    refused: list[tuple[int, bytes, str]] = field(default_factory=list)
+    refused: list[tuple[int, bytes, str, bytes]] = field(default_factory=list)
+    """With digest, reason, and the message id that the envelope claims."""
     repeats: list[ReceiptProof] = field(default_factory=list)
-    resealed: list[tuple[int, bytes]] = field(default_factory=list)
-    """Known messages under an envelope that has no receipt yet."""
+    resealed: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    """Known messages under an envelope that has no receipt yet, with the leaf of when they first came."""
     retired: list[tuple[int, Header]] = field(default_factory=list)
     """Sealed for a key that is retired."""
     deferrals: list[Deferral] = field(default_factory=list)
@@ -33,6 +34,6 @@ class Judged:
                 ("repeated", ""): len(self.repeats),
             }
         )
-        counts.update(("refused", reason) for _, _, reason in self.refused)
+        counts.update(("refused", reason) for _, _, reason, _ in self.refused)
         counts.update(("deferred", item.reason) for item in self.deferrals)
         return counts

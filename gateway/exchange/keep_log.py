@@ -3,6 +3,7 @@
 A checkpoint is a promise to everybody: the tree that it states only grows. A store that was restored from an older
 copy, or run twice, would break it. Two memories tell: the mark in the key store, which a restored store does not bring
 back with it, and the partners, who keep the newest checkpoint of ours that they saw. Either stops the signing for good.
+So that the partners can tell in time, a gateway that has signed before asks them first when it starts.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Final
 from gateway.clock import Clock
 from gateway.crypto.keys import VerifyKey
 from gateway.crypto.mldsa import MLDSAVerifyKey
-from gateway.errors import LogForked, LogRolledBack, MessageTooLarge, ProofRejected
+from gateway.errors import LogForked, LogInconsistent, LogRolledBack, MessageTooLarge, ProofRejected, Rejected
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.steps import partner_principal, step
@@ -41,6 +42,8 @@ from gateway.translog.tree_head import TreeHead, parse_tree_head
 
 MAX_CHECKPOINT_BYTES: Final = 16_384
 """What partners show one another: a body and a few signatures."""
+ASK_FIRST_MS: Final = 30_000
+"""How long after a start partners may be away before we sign without having asked them."""
 
 
 def log_keys(origin: str, keys: tuple[CardKey, ...]) -> tuple[NoteKey, ...]:
@@ -66,6 +69,19 @@ def signers_of(note: bytes, keys: tuple[NoteKey, ...]) -> tuple[NoteKey, ...]:
     return tuple(key for key in keys if key.id in named)
 
 
+def signing_pair(note: bytes, keys: tuple[NoteKey, ...]) -> tuple[NoteKey, ...]:
+    """Return the pair of keys, one of each kind, that a checkpoint names as its signers; nothing is verified.
+
+    Raises:
+        MessageMalformed, MessageTooLarge: Not a note.
+        ProofRejected: It names no such pair.
+    """
+    used = signers_of(note, keys)
+    if {key.kind for key in used} != {SignatureKind.ED25519, SignatureKind.MLDSA44_COSIGNATURE}:
+        raise ProofRejected("the checkpoint is not signed by both keys of its log")
+    return used
+
+
 def open_with(note: bytes, origin: str, keys: tuple[NoteKey, ...]) -> SignedTree:
     """Return a checkpoint signed by a pair of the keys, whichever were in use then: one of each kind.
 
@@ -73,10 +89,7 @@ def open_with(note: bytes, origin: str, keys: tuple[NoteKey, ...]) -> SignedTree
         MessageMalformed, MessageTooLarge: Not a checkpoint.
         ProofRejected: Another log's, or not signed by such a pair.
     """
-    used = signers_of(note, keys)
-    if {key.kind for key in used} != {SignatureKind.ED25519, SignatureKind.MLDSA44_COSIGNATURE}:
-        raise ProofRejected("the checkpoint is not signed by both keys of its log")
-    return open_checkpoint(note, origin=origin, log_keys=used)
+    return open_checkpoint(note, origin=origin, log_keys=signing_pair(note, keys))
 
 
 class LogKeeper:
@@ -88,13 +101,19 @@ class LogKeeper:
         self._clock = clock
         self._keys = keys
         self._signing = asyncio.Lock()
-        self.problem: LogRolledBack | None = None
+        self._unasked: set[PartnerId] = set()
+        self._ask_until_ms = 0
+        self.problem: LogRolledBack | LogInconsistent | None = None
         """Why nothing is signed any more."""
 
     async def open(self) -> str:
         """Return the log's name, giving it one the first time: who keeps it, and the key it began with."""
         keys = self._keys.current
-        return await self._store.write(OpenLog(f"{keys.partner}.concord/exchange-log/{keys.log.id.hex()}"))
+        origin = await self._store.write(OpenLog(f"{keys.partner}.concord/exchange-log/{keys.log.id.hex()}"))
+        if (await self.head()).checkpoint is not None:
+            self._unasked = {item for item in self._directory.partners() if not self._directory.known(item).frozen}
+            self._ask_until_ms = self._clock.now_ms() + ASK_FIRST_MS
+        return origin
 
     async def head(self) -> LogHead:
         """Return where the log stands."""
@@ -109,6 +128,7 @@ class LogKeeper:
 
         Raises:
             LogRolledBack: The tree is not the one that was signed before, now or earlier in this process.
+            LogInconsistent: The tree is damaged, now or earlier in this process.
             StoreUnavailable: It could not be kept, so nobody sees it.
         """
         async with self._signing:
@@ -117,11 +137,11 @@ class LogKeeper:
             head = await self.head()
             try:
                 await self._check_grown(head)
-            except LogRolledBack as error:
+            except (LogRolledBack, LogInconsistent) as error:
                 self.problem = error
                 raise
             last = head.checkpoint
-            if head.size == 0 or (last is not None and last.size >= head.size):
+            if head.size == 0 or (last is not None and last.size >= head.size) or self._must_ask():
                 return None
             keys, now_ms = self._keys.current, self._clock.now_ms()
             tree = TreeHead(head.origin, head.size, head.root)
@@ -134,6 +154,13 @@ class LogKeeper:
             checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=signed.note)
             kept = await self._store.write(CommitCheckpoint(checkpoint))
             return checkpoint if kept else None
+
+    def _must_ask(self) -> bool:
+        """Say whether partners have to be heard before anything is signed."""
+        # A clock that is set back does not stretch it.
+        if not 0 < self._ask_until_ms - self._clock.now_ms() <= ASK_FIRST_MS:
+            self._unasked.clear()
+        return bool(self._unasked & set(self._directory.partners()))
 
     async def _check_grown(self, head: LogHead) -> None:
         """Compare the tree with what was signed before.
@@ -176,8 +203,15 @@ class LogKeeper:
             Rejected: It is not a checkpoint signed by us: nothing follows from it.
             LogRolledBack: It is, and our tree does not fit it.
         """
-        if not note:
-            return
+        try:
+            if note:
+                await self._compare_own(partner, note)
+        except Rejected:
+            self._unasked.discard(partner)
+            raise
+        self._unasked.discard(partner)
+
+    async def _compare_own(self, partner: PartnerId, note: bytes) -> None:
         tree = self._opened(self._directory.own, note)
         head = await self.head()
         if tree.origin != head.origin:
@@ -218,10 +252,19 @@ class LogKeeper:
             raise LogForked(f"the log of '{partner}' states two trees of {tree.size} entries")
         return seen
 
-    def _opened(self, partner: PartnerId, note: bytes) -> SignedTree:
+    def signers(self, partner: PartnerId, note: bytes) -> tuple[str, tuple[NoteKey, ...]]:
+        """Return the name of a partner's log and the keys of its card that signed a checkpoint of it, not verified.
+
+        Raises:
+            Rejected: Not a checkpoint of a log of this partner, or not signed by such keys.
+        """
         if len(note) > MAX_CHECKPOINT_BYTES:
             raise MessageTooLarge("the checkpoint", len(note), MAX_CHECKPOINT_BYTES)
         origin = parse_tree_head(parse_note(note).text).origin
         if not origin.startswith(f"{partner}.concord/"):
             raise ProofRejected("the checkpoint is of another state's log")
-        return open_with(note, origin, log_keys(origin, self._directory.card(partner).keys))
+        return origin, signing_pair(note, log_keys(origin, self._directory.card(partner).keys))
+
+    def _opened(self, partner: PartnerId, note: bytes) -> SignedTree:
+        origin, keys = self.signers(partner, note)
+        return open_checkpoint(note, origin=origin, log_keys=keys)

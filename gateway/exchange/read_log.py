@@ -4,12 +4,13 @@ Whoever is shown what entries disclose is recorded before he sees it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import NotFound, Rejected, StoreCorrupt
+from gateway.errors import LogInconsistent, NotFound, Rejected
 from gateway.exchange.keep_log import LogKeeper, open_with
 from gateway.exchange.steps import step
 from gateway.ports import (
@@ -18,7 +19,6 @@ from gateway.ports import (
     IntegrateLog,
     LogFilter,
     LogHead,
-    LogMatches,
     LogRecord,
     ProveConsistency,
     ProveInclusion,
@@ -50,6 +50,17 @@ class ProvedEntry:
 
     record: LogRecord
     proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """A page of a search."""
+
+    records: tuple[LogRecord, ...]
+    more: bool
+    """Whether older entries match too."""
+    total: int
+    searched: int
 
 
 @dataclass(slots=True)
@@ -85,14 +96,14 @@ class LogReader:
     async def _record(self, kind: EventType, actor: str, detail: str) -> None:
         await self._store.write(AppendLog((step(kind, self._clock.now_ms(), actor=actor, detail=detail),)))
 
-    async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> LogMatches:
+    async def search(self, wanted: LogFilter, *, page_size: int, before: int | None, actor: str) -> FoundPage:
         """Return a page of entries that match, newest first, and how many there are in all."""
         size = min(page_size, MAX_PAGE) if page_size > 0 else DEFAULT_PAGE
         found = await self._store.read(
-            SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size)
+            SearchLog(filter=wanted, before=MAX_SIZE if before is None else before, max_rows=size + 1)
         )
         await self._record(EventType.LOG_SEARCHED, actor, f"{found.total} found")
-        return found
+        return FoundPage(found.records[:size], len(found.records) > size, found.total, found.searched)
 
     async def entries(self, first: int, count: int, *, disclosed: bool, actor: str) -> tuple[LogRecord, ...]:
         """Return entries in order."""
@@ -175,11 +186,14 @@ class LogReader:
 
     async def check(self) -> AsyncIterator[CheckProgress]:
         """Compute the log anew; yield progress, the last time with `done`."""
-        await self._integrate()
+        # A tree too damaged to grow is what a check is for: it names the place.
+        with contextlib.suppress(LogInconsistent):
+            await self._integrate()
+        # Checkpoints first: the log grows meanwhile, and what is signed by now is in any tree that is read later.
+        checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
         head = await self._keeper.head()
         progress = CheckProgress(head.size)
         tree = Frontier.empty()
-        checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
         signed = {item.size: item for item in checkpoints if item.size <= head.size}
         for late in [item for item in checkpoints if item.size > head.size]:
             progress.found(f"a checkpoint of {late.size} entries is signed, and only {head.size} are here")
@@ -190,7 +204,7 @@ class LogReader:
             count = min(CHECK_ROWS, until - tree.size)
             try:
                 records = await self._store.read(ReadLog(first=tree.size, max_rows=count))
-            except StoreCorrupt as error:
+            except LogInconsistent as error:
                 progress.found(error.text)
                 break
             if len(records) != count or records[0].index != tree.size:
@@ -226,8 +240,9 @@ class LogReader:
         for tile in changed:
             # A tile that still grows is compared when it is full, or at the end.
             if tile.width == TILE_WIDTH or last:
-                stored = await self._store.read(ReadTile(tile.level, tile.number))
-                if stored != tile.hashes:
+                stored = await self._store.read(ReadTile(tile.level, tile.number)) or b""
+                # The log goes on growing while it is checked: its last tiles may hold more by now.
+                if stored[: len(tile.hashes)] != tile.hashes:
                     progress.found(f"tile {tile.level}/{tile.number} is not the one that the entries make")
 
     @staticmethod

@@ -205,10 +205,18 @@ class ReceiveService:
             except Busy as error:
                 judged.deferrals.append(Deferral(index=index, reason=error.reason))
             except GatewayError as error:
-                judged.refused.append((index, opener.digest_of(envelope), error.reason))
+                claimed = self._claimed_id(envelope)
+                judged.refused.append((index, opener.digest_of(envelope), error.reason, claimed))
             else:
                 opened.append((index, item))
         return opened
+
+    def _claimed_id(self, envelope: Envelope) -> bytes:
+        """Return the message id in a header that nothing vouches for, so that whoever sent it finds the refusal."""
+        try:
+            return self._codec.decode_header(envelope.header).message_id.raw
+        except GatewayError:
+            return b""
 
     def _charge_effort(self, partner: PartnerId, index: int, envelope: Envelope, seen: set[bytes], now_ms: int) -> None:
         """Bound the signatures and encapsulations that a partner makes us work on, before any of them is known good.
@@ -246,11 +254,12 @@ class ReceiveService:
             if earlier is not None:
                 if earlier.content_commitment == commitment:
                     judged.repeats.append(self._keys.receipt_that_counts(earlier.proof))
-                    if self._codec.decode_receipt(earlier.proof.receipt).envelope_digest != item.digest:
+                    receipt = self._codec.decode_receipt(earlier.proof.receipt)
+                    if receipt.envelope_digest != item.digest:
                         # Sealed again: the sender waits for a receipt that names this envelope.
-                        judged.resealed.append((index, item.digest))
+                        judged.resealed.append((index, item.digest, receipt.log_leaf))
                 else:
-                    judged.refused.append((index, item.digest, MessageIdReused.reason))
+                    judged.refused.append((index, item.digest, MessageIdReused.reason, message_id.raw))
                 continue
             if unsealed.get(item.header.thread_id, index) < index:
                 # It names an envelope that is about to be replaced, and has to be sealed again behind it.
@@ -261,13 +270,13 @@ class ReceiveService:
                 if first[message_id] == commitment:
                     judged.deferrals.append(Deferral(index=index, reason=ConcurrentUpdate.reason))
                 else:
-                    judged.refused.append((index, item.digest, MessageIdReused.reason))
+                    judged.refused.append((index, item.digest, MessageIdReused.reason, message_id.raw))
                 continue
             first[message_id] = commitment
             try:
                 body = self._check(partner, item, threads)
             except GatewayError as error:
-                judged.refused.append((index, item.digest, error.reason))
+                judged.refused.append((index, item.digest, error.reason, message_id.raw))
                 continue
             if item.header.kind is Kind.PING:
                 judged.pings.append((index, item))
@@ -296,8 +305,8 @@ class ReceiveService:
         stated = [
             *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
             *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),
-            *((index, digest, Outcome.RECEIVED, "") for index, digest in judged.resealed),
-            *((index, digest, Outcome.REFUSED, reason) for index, digest, reason in judged.refused),
+            *((index, digest, Outcome.RECEIVED, "") for index, digest, _ in judged.resealed),
+            *((index, digest, Outcome.REFUSED, reason) for index, digest, reason, _ in judged.refused),
         ]
         if not stated:
             return None, True
@@ -305,6 +314,8 @@ class ReceiveService:
         known = [(index, item, body.authority.name) for index, item, body in judged.accepted]
         known += [(index, item, "") for index, item in judged.pings]
         steps = self._recording.steps(partner, known, judged.refused, now_ms)
+        leaves = {index: leaf_hash(noted.leaf) for index, noted in steps.items()}
+        leaves |= {index: leaf for index, _, leaf in judged.resealed}
         receipts = [
             Receipt(
                 envelope_digest=digest,
@@ -313,7 +324,7 @@ class ReceiveService:
                 reason=reason,
                 log_position=0,
                 # The sender can hold us to it: what we state, we have put in our log.
-                log_leaf=leaf_hash(steps[index].leaf) if index in steps else b"",
+                log_leaf=leaves.get(index, b""),
             )
             for index, digest, outcome, reason in stated
         ]

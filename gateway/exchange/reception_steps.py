@@ -27,14 +27,14 @@ class ReceptionSteps:
         self,
         partner: PartnerId,
         received: Sequence[tuple[int, OpenedEnvelope, str]],
-        refused: Sequence[tuple[int, bytes, str]],
+        refused: Sequence[tuple[int, bytes, str, bytes]],
         now_ms: int,
     ) -> dict[int, LogEntry]:
         """Return the steps by index in the frame.
 
         Args:
             received: Index, envelope, and for whom its sender speaks (empty for a ping).
-            refused: Index, envelope digest and reason.
+            refused: Index, envelope digest, reason, and the message id that the envelope claims.
         """
         actor = partner_principal(partner)
         steps: dict[int, LogEntry] = {}
@@ -50,12 +50,18 @@ class ReceptionSteps:
                 digest=item.digest,
                 detail=f"{described(header)} for {authority}" if authority else described(header),
             )
-        for index, digest, reason in refused:
+        for index, digest, reason, claimed in refused:
             try:
                 self._refusals.take(partner.code, Urgency.U3, now_ms)
             except Busy:
                 break
             steps[index] = step(
-                EventType.MESSAGE_REFUSED, now_ms, actor=actor, partner=partner.code, digest=digest, reason=reason
+                EventType.MESSAGE_REFUSED,
+                now_ms,
+                actor=actor,
+                partner=partner.code,
+                subject=claimed,
+                digest=digest,
+                reason=reason,
             )
         return steps

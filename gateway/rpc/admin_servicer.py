@@ -15,7 +15,7 @@ from gateway.model.message import Draft
 from gateway.model.partner import SignedCard
 from gateway.ports import StoredMessage, SubmissionResult
 from gateway.rpc.callers import Caller
-from gateway.rpc.convert.field import partner_from_text
+from gateway.rpc.convert.field import partner_from_text, set_time
 from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.convert.view import (
@@ -65,6 +65,10 @@ class GatewayStatus:
     store: str
     warnings: tuple[str, ...]
     connectors: tuple[ConnectorStatus, ...] = ()
+    log_size: int = 0
+    log_checkpoint_ms: int | None = None
+    log_problem: str = ""
+    """Why the log is not signed any more; empty when all is well."""
     telemetry: tuple[str, ...] = ()
     """Where metrics and traces go, in words; empty when nowhere."""
 
@@ -168,7 +172,7 @@ class AdminServicer:
     async def get_status(self, _: pb.GetStatusRequest, __: Caller) -> pb.GetStatusResponse:
         """Return how the gateway is."""
         status = await self._backend.status()
-        return pb.GetStatusResponse(
+        response = pb.GetStatusResponse(
             partner=status.partner.code,
             mode=status.mode,
             version=status.version,
@@ -187,8 +191,13 @@ class AdminServicer:
                 )
                 for item in status.connectors
             ],
+            log_size=status.log_size,
+            log_problem=status.log_problem,
             telemetry=status.telemetry,
         )
+        if status.log_checkpoint_ms is not None:
+            set_time(response.log_checkpoint_time, status.log_checkpoint_ms)
+        return response
 
     async def list_outbox(self, _: pb.ListOutboxRequest, __: Caller) -> pb.ListOutboxResponse:
         """Return what waits for each partner."""

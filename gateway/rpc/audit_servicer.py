@@ -7,14 +7,15 @@ from concord.v1 import audit_service_pb2 as pb
 
 from gateway.errors import FieldInvalid, PageTokenInvalid
 from gateway.exchange.keep_log import LogKeeper, signers_of
+from gateway.exchange.prove_receipt import ReceiptProver
 from gateway.exchange.read_log import CheckProgress, LogReader
-from gateway.ids import PartnerId
+from gateway.ids import MessageId, PartnerId
 from gateway.ports import LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import set_time, sized, time_from_proto
 from gateway.rpc.convert.view import time_to_proto
-from gateway.translog.disclosure import disclose, to_json
-from gateway.translog.entry import EventType
+from gateway.translog.disclosure import DisclosedEvent, disclose, to_json
+from gateway.translog.entry import EventType, LogEvent
 from gateway.translog.merkle import MAX_SIZE
 
 
@@ -29,10 +30,11 @@ _TYPES: Final = {words_of(kind): kind for kind in EventType}
 class AuditServicer:
     """Shows the log. Who is shown what entries disclose is recorded first."""
 
-    def __init__(self, *, store: Store, keeper: LogKeeper, reading: LogReader) -> None:
+    def __init__(self, *, store: Store, keeper: LogKeeper, reading: LogReader, receipts: ReceiptProver) -> None:
         self._store = store
         self._keeper = keeper
         self._reading = reading
+        self._receipts = receipts
 
     async def get_head(self, _: pb.GetHeadRequest, __: Caller) -> pb.GetHeadResponse:
         """Return where the log stands."""
@@ -74,11 +76,10 @@ class AuditServicer:
             _filter(request), page_size=request.page_size, before=before, actor=caller.principal
         )
         shown = found.records
-        more = len(shown) > 0 and shown[-1].index > 0 and found.total > len(shown)
         return pb.SearchEntriesResponse(
             entries=[_view(record, disclosed=True) for record in shown],
             # Entries below the last one shown: its index is how many there are, so it is the next place to look from.
-            next_page_token=f"l1{shown[-1].index}" if more else "",
+            next_page_token=f"l1{shown[-1].index}" if found.more else "",
             total=found.total,
             searched=found.searched,
             size=(await self._reading.head()).size,
@@ -102,12 +103,27 @@ class AuditServicer:
             raise FieldInvalid("message_id", "must be 16 bytes")
         if request.index > MAX_SIZE:
             raise FieldInvalid("index", "lies beyond every log")
+        if request.partner:
+            return await self._prove_receipt(request, caller)
         proved = await self._reading.prove(
             index=request.index if which == "index" else None, message_id=request.message_id, actor=caller.principal
         )
         head = await self._reading.head()
         return pb.ProveEntryResponse(
             entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=self._keys(head)
+        )
+
+    async def _prove_receipt(self, request: pb.ProveEntryRequest, caller: Caller) -> pb.ProveEntryResponse:
+        if request.WhichOneof("entry") != "message_id":
+            raise FieldInvalid("entry", "is a message_id when a partner is to prove its step")
+        proved = await self._receipts.prove(
+            PartnerId.parse(request.partner), MessageId(request.message_id), actor=caller.principal
+        )
+        view = pb.LogEntryView(index=proved.index, leaf=proved.shown.leaf, disclosure=proved.shown.disclosure)
+        if proved.event is not None:
+            view.step.CopyFrom(_step_view(proved.event))
+        return pb.ProveEntryResponse(
+            entry=view, proof=proved.shown.proof, verifier_keys=[str(key) for key in proved.keys]
         )
 
     async def prove_consistency(self, request: pb.ProveConsistencyRequest, _: Caller) -> pb.ProveConsistencyResponse:
@@ -162,23 +178,25 @@ def _parse_token(token: str) -> int:
     return int(digits)
 
 
+def _step_view(event: LogEvent | DisclosedEvent) -> pb.LogStep:
+    return pb.LogStep(
+        type="" if event.type is None else words_of(event.type),
+        time=None if event.time_ms is None else time_to_proto(event.time_ms),
+        actor=event.actor or "",
+        partner=event.partner or "",
+        message_id=event.subject or b"",
+        thread_id=event.thread or b"",
+        digest=event.digest or b"",
+        outcome=event.outcome or "",
+        reason=event.reason or "",
+        detail=event.detail or "",
+    )
+
+
 def _view(record: LogRecord, *, disclosed: bool) -> pb.LogEntryView:
     view = pb.LogEntryView(index=record.index, leaf=record.leaf)
     event = record.event
     if disclosed and event is not None:
-        view.step.CopyFrom(
-            pb.LogStep(
-                type=words_of(event.type),
-                time=time_to_proto(event.time_ms),
-                actor=event.actor,
-                partner=event.partner,
-                message_id=event.subject,
-                thread_id=event.thread,
-                digest=event.digest,
-                outcome=event.outcome,
-                reason=event.reason,
-                detail=event.detail,
-            )
-        )
+        view.step.CopyFrom(_step_view(event))
         view.disclosure = to_json(disclose(event, record.salts))
     return view

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from concord.v1 import federation_service_pb2 as pb
 
 from gateway.clock import Clock
-from gateway.errors import Busy, CallerUnknown, FrameMalformed, LogForked, LogRolledBack
+from gateway.errors import Busy, CallerUnknown, FrameMalformed, LogForked, LogInconsistent, LogRolledBack, Rejected
 from gateway.exchange.read_log import ProvedEntry
 from gateway.ids import PartnerId
 from gateway.model.partner import SignedCard
@@ -122,8 +122,8 @@ class FederationServicer:
         """Keep what the caller shows of its log and of ours, and show the same."""
         partner = _partner(caller)
         self._heard(partner)
-        # Ours first: if our own tree is not what we once signed, the partner still gets its answer below.
-        with contextlib.suppress(LogRolledBack):
+        # If our own tree is not what we once signed, or nothing that we signed, the partner still gets its answer.
+        with contextlib.suppress(LogRolledBack, LogInconsistent, Rejected):
             await self._log.hear_own(partner, request.seen)
         with contextlib.suppress(LogForked):
             await self._log.hear_partner(partner, request.checkpoint)

@@ -3,6 +3,7 @@
 An entry is enqueued in the transaction of the step that it records, so that neither is without the other. With one
 writer it has its position at once; with many it waits, and whoever integrates gives positions. One integrator at a
 time hashes what is enqueued into the tree: the state row is locked, so that two can only follow each other.
+Damage to the log is LogInconsistent, not StoreCorrupt, which stops all writing: messages do not need the log's tree.
 Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log" (the tree or its checkpoints grew).
 """
 
@@ -11,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Integer, bindparam, delete, select, update
 
-from gateway.errors import LogInconsistent, StoreCorrupt
+from gateway.errors import LogInconsistent
 from gateway.ports import (
     AppendLog,
     CommitCheckpoint,
@@ -141,7 +142,7 @@ def open_log(tx: Transaction, operation: OpenLog) -> str:
 def _state(tx: Transaction) -> tuple[str, int, bytes]:
     row = tx.row(LOCK_STATE)
     if row is None:
-        raise StoreCorrupt("the exchange log has lost its state")
+        raise LogInconsistent("the log", "has lost its state")
     origin, size, root = row
     return origin, size, root
 
@@ -169,12 +170,9 @@ def integrate_log(tx: Transaction, operation: IntegrateLog) -> int:
     leaves = _take_leaves(tx, size, operation.max_entries)
     if not leaves:
         return 0
-    try:
-        edge = Frontier.load(StoredTiles(tx), size)
-    except LogInconsistent as error:
-        raise StoreCorrupt(f"the exchange log is damaged: {error.text}") from None
+    edge = Frontier.load(StoredTiles(tx), size)
     if edge.root != root:
-        raise StoreCorrupt("the tiles of the exchange log do not lead to its root")
+        raise LogInconsistent(f"tree of size {size}", "the tiles lead to another root")
     grown = edge.append([leaf_hash(leaf) for leaf in leaves])
     tx.insert(PUT_TILES, [(tile_id(tile.level, tile.number), tile.hashes) for tile in grown.tiles])
     tx.run(MOVE_STATE, new_size=grown.frontier.size, new_root=grown.frontier.root)
@@ -193,7 +191,7 @@ def _take_leaves(tx: Transaction, size: int, max_entries: int) -> list[bytes]:
         return [row[1] for row in waiting]
     rows = tx.rows(NEXT_LEAVES, after_position=size, max_rows=max_entries)
     if any(position != expected for expected, (position, _) in enumerate(rows, size + 1)):
-        raise StoreCorrupt("entries of the exchange log are missing")
+        raise LogInconsistent(f"entries from {size} on", "are missing")
     return [leaf for _, leaf in rows]
 
 

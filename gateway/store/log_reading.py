@@ -1,12 +1,10 @@
 """The exchange log as it is read: head, proofs, tiles, entries, searches."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, or_, select
 
-from gateway.errors import FieldInvalid, LogInconsistent, StoreCorrupt
+from gateway.errors import FieldInvalid, LogInconsistent
 from gateway.ids import PartnerId
 from gateway.ports import (
     Checkpoint,
@@ -83,7 +81,7 @@ SEEN: Final = Statement(select(*partner_checkpoint.c).order_by(partner_checkpoin
 def _head_row(session: Session) -> tuple[str, int, bytes, int]:
     row = session.row(STATE)
     if row is None:
-        raise StoreCorrupt("the exchange log has lost its state")
+        raise LogInconsistent("the log", "has lost its state")
     origin, size, root, highest, waiting = row
     return origin, size, root, (highest or 0) - size + waiting
 
@@ -108,38 +106,27 @@ def _checkpoint(row: Row) -> Checkpoint:
     return Checkpoint(size=size, root=root, time_ms=time_ms, note=note)
 
 
-@contextlib.contextmanager
-def _damage() -> Iterator[None]:
-    try:
-        yield
-    except LogInconsistent as error:
-        raise StoreCorrupt(f"the exchange log is damaged: {error.text}") from None
-
-
 def _size_at_least(session: Session, size: int) -> None:
     if _head_row(session)[1] < size:
-        raise StoreCorrupt("the tree of the exchange log is smaller than what was signed")
+        raise LogInconsistent(f"tree of size {size}", "is larger than the one that is here")
 
 
 def prove_inclusion(session: Session, query: ProveInclusion) -> tuple[bytes, ...]:
     """Return an inclusion proof."""
     _size_at_least(session, query.size)
-    with _damage():
-        return inclusion_proof(StoredTiles(session), query.index, query.size)
+    return inclusion_proof(StoredTiles(session), query.index, query.size)
 
 
 def prove_consistency(session: Session, query: ProveConsistency) -> tuple[bytes, ...]:
     """Return a consistency proof."""
     _size_at_least(session, query.new_size)
-    with _damage():
-        return consistency_proof(StoredTiles(session), query.old_size, query.new_size)
+    return consistency_proof(StoredTiles(session), query.old_size, query.new_size)
 
 
 def root_at(session: Session, query: RootAt) -> bytes:
     """Return the root at a size."""
     _size_at_least(session, query.size)
-    with _damage():
-        return tree_root(StoredTiles(session), query.size)
+    return tree_root(StoredTiles(session), query.size)
 
 
 def read_tile(session: Session, query: ReadTile) -> bytes | None:
@@ -165,7 +152,7 @@ def _record(row: Row) -> LogRecord:
                 detail=detail,
             )
         except (ValueError, FieldInvalid):
-            raise StoreCorrupt("what an entry of the exchange log discloses is damaged") from None
+            raise LogInconsistent(f"entry {position - 1}", "what it discloses is damaged") from None
     return LogRecord(index=position - 1, leaf=leaf, event=event, salts=salts or b"")
 
 

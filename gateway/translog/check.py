@@ -63,10 +63,7 @@ class LogCheck:
         """
         if self.frontier.size != size:
             raise LogInconsistent(f"entry {self.frontier.size}", f"the log ends here; its size says {size}")
-        for level, hashes in enumerate(self.frontier.partials):
-            if hashes:
-                number = (size >> level * TILE_HEIGHT) // TILE_WIDTH
-                self._compare_tile(Tile(level, number, hashes))
+        self._compare_unfinished()
         if self.frontier.root != root:
             raise LogInconsistent(f"tree of size {size}", "the root stored is another")
         if self._next is not _NEVER:
@@ -84,8 +81,16 @@ class LogCheck:
         # Several can have one size: a log signs the same tree again when nothing has happened.
         while self._next.size == self.frontier.size:
             if self._next.root != self.frontier.root:
+                # If a tile tells too, it tells which entry it is.
+                self._compare_unfinished()
                 raise LogInconsistent(f"checkpoint of size {self._next.size}", "the entries lead to another root")
             self._next = next(self._checkpoints, _NEVER)
+
+    def _compare_unfinished(self) -> None:
+        for level, hashes in enumerate(self.frontier.partials):
+            if hashes:
+                number = (self.frontier.size >> level * TILE_HEIGHT) // TILE_WIDTH
+                self._compare_tile(Tile(level, number, hashes))
 
     def _compare_tile(self, tile: Tile) -> None:
         stored = self._tiles.read(tile.level, tile.number, tile.width)

@@ -11,7 +11,7 @@ import structlog
 from gateway.clock import Clock
 from gateway.crypto.certificates import validity_ms
 from gateway.crypto.keyring import Keyring
-from gateway.errors import Busy, StoreCorrupt
+from gateway.errors import Busy, GatewayError, StoreCorrupt
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.schedule import LinkState
 from gateway.ids import PartnerId
@@ -86,21 +86,30 @@ class Gauges:
     async def run(self) -> None:
         """Gather until cancelled."""
         while True:
-            await self._read_store()
+            await self._read_queues()
+            await self._read_log()
             self._latest = {metric.name: values for metric, values in self._gather()}
             await asyncio.sleep(REFRESH_S)
 
-    async def _read_store(self) -> None:
+    async def _read_queues(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 depths, dead = await self._store.read(QueueDepths())
-                if self._log_lag is not None:
-                    self._lag = await self._log_lag()
         except (Busy, StoreCorrupt, TimeoutError) as error:
             # What was read last stays, and its age says how old it is.
             log.warning("worker.waiting", worker="gauges", reason=getattr(error, "reason", "TIMEOUT"))
             return
         self._queues = _Queues(self._clock.now_ms(), {(item.partner, item.urgency): item for item in depths}, dead)
+
+    async def _read_log(self) -> None:
+        if self._log_lag is None:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                self._lag = await self._log_lag()
+        except (GatewayError, TimeoutError) as error:
+            # No fault of the log ends the gateway: what was read last stays.
+            log.warning("worker.waiting", worker="gauges", reason=getattr(error, "reason", "TIMEOUT"))
 
     def _gather(self) -> list[tuple[catalogue.Metric, Values]]:
         """Return every gauge that something is known of."""

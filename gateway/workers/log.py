@@ -6,11 +6,11 @@ waits is in the tree a moment after they go on.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import structlog
 
-from gateway.errors import Busy, LogRolledBack
+from gateway.errors import Busy, LogInconsistent, LogRolledBack
 from gateway.exchange.keep_log import LogKeeper
 from gateway.ports import IntegrateLog, Store
 from gateway.workers.signals import StoreSignal
@@ -26,12 +26,18 @@ CHECKPOINT_S: Final = 10.0
 BUSY_S: Final = 1.0
 
 
-async def integrate(store: Store) -> None:
+async def integrate(store: Store, keeper: LogKeeper) -> None:
     """Bring enqueued entries into the tree: a full batch at once, fewer after a second."""
     new, batch = StoreSignal(store, "log.new"), StoreSignal(store, "log.batch")
     try:
         while True:
-            count = await _patiently("integrate_log", lambda: store.write(IntegrateLog(INTEGRATE_ENTRIES)))
+            try:
+                count = await _patiently("integrate_log", lambda: store.write(IntegrateLog(INTEGRATE_ENTRIES)))
+            except LogInconsistent as error:
+                # What is enqueued stays so: nothing is lost, and nothing is hashed into a tree that is not sound.
+                keeper.problem = keeper.problem or error
+                log.warning("log.damaged", reason=error.reason)
+                await _for_ever()
             if count == INTEGRATE_ENTRIES:
                 continue
             if not count:
@@ -48,11 +54,17 @@ async def sign_checkpoints(keeper: LogKeeper) -> None:
     while True:
         try:
             await _patiently("sign_checkpoint", keeper.sign_checkpoint)
-        except LogRolledBack as error:
+        except (LogRolledBack, LogInconsistent) as error:
             # The gateway goes on: people wait for its messages. Its log makes no more claims until somebody looks.
-            log.warning("log.rolled_back", reason=error.reason)
-            return
+            log.warning("log.not_signed", reason=error.reason)
+            await _for_ever()
         await asyncio.sleep(CHECKPOINT_S)
+
+
+async def _for_ever() -> NoReturn:
+    """Wait until cancelled: a worker that ends would end the gateway."""
+    while True:
+        await asyncio.Event().wait()
 
 
 async def _patiently(name: str, call: Callable[[], Awaitable[T]]) -> T | None:

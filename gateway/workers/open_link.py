@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.clock import Clock
-from gateway.errors import CardRejected, LeaseLost, LogForked, LogRolledBack, PartnerUnreachable, Rejected
+from gateway.errors import CardRejected, LeaseLost, PartnerUnreachable
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
@@ -38,6 +38,7 @@ from gateway.ports import (
     WaitingReceipt,
     WaitingReceipts,
 )
+from gateway.workers.share_checkpoints import share_checkpoints
 from gateway.workers.signals import Signal
 
 log = structlog.get_logger(__name__)
@@ -223,16 +224,7 @@ class OpenLink:
         if now_ms < self._checkpoints_due_ms:
             return
         self._checkpoints_due_ms = now_ms + CHECKPOINTS_MS
-        card = parts.directory.card(parts.partner)
-        theirs, seen = await parts.carrier.exchange_checkpoints(
-            parts.identity(), card, await parts.log.newest(), await parts.log.seen_of(parts.partner)
-        )
-        try:
-            await parts.log.hear_own(parts.partner, seen)
-            await parts.log.hear_partner(parts.partner, theirs)
-        except (Rejected, LogForked, LogRolledBack) as error:
-            # Messages go on whatever a log says: people wait for them. Operators are told.
-            log.warning("checkpoint.rejected", partner=parts.partner.code, reason=error.reason)
+        await share_checkpoints(parts.log, parts.carrier, parts.identity(), parts.directory.card(parts.partner))
 
     async def _exchange_cards(self, own: SignedCard) -> SignedCard:
         parts = self._parts

@@ -373,7 +373,7 @@ def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitter
         servicer=ExchangeServicer(
             own=own.partner, submitting=memory, reading=memory, acknowledging=memory, submitters=submitters
         ),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
         tokens=tokens,

@@ -87,7 +87,7 @@ async def test_every_pair_meets_what_the_table_says(tmp_path):
         admin = admin_listener(
             home=tmp_path,
             backend=MemoryBackend(),
-            audit=AuditServicer(store=None, keeper=None, reading=None),
+            audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
             rejected=RejectedCallers(CLOCK),
         )
         await admin.start()

@@ -148,7 +148,7 @@ async def admin(tmp_path: Path):
     listener = admin_listener(
         home=tmp_path,
         backend=backend,
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     await listener.start()
@@ -169,7 +169,7 @@ async def test_the_socket_is_for_this_user_alone_and_goes_with_the_gateway(tmp_p
         listener = admin_listener(
             home=tmp_path,
             backend=MemoryBackend(),
-            audit=AuditServicer(store=None, keeper=None, reading=None),
+            audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
             rejected=RejectedCallers(CLOCK),
         )
         await listener.start()
@@ -189,7 +189,7 @@ async def test_a_socket_left_over_by_a_dead_gateway_is_replaced(tmp_path):
     listener = admin_listener(
         home=tmp_path,
         backend=MemoryBackend(),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     await listener.start()
@@ -204,7 +204,7 @@ async def test_a_path_too_long_for_a_socket_is_refused_in_words(tmp_path):
     listener = admin_listener(
         home=home,
         backend=MemoryBackend(),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     with pytest.raises(ConfigInvalid):
@@ -314,7 +314,7 @@ async def test_all_listeners_start_and_stop_together(tmp_path):
     admin = admin_listener(
         home=tmp_path,
         backend=MemoryBackend(),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     servers = Servers(federation=partners.listener, exchange=systems.listener, admin=admin)
@@ -331,7 +331,7 @@ async def test_a_gateway_without_systems_has_no_exchange_listener(tmp_path):
     admin = admin_listener(
         home=tmp_path,
         backend=MemoryBackend(),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     servers = Servers(federation=new_federation(state(TH)).listener, exchange=None, admin=admin)
@@ -346,7 +346,7 @@ async def test_one_listener_that_cannot_start_stops_the_others(tmp_path):
     admin = admin_listener(
         home=home,
         backend=MemoryBackend(),
-        audit=AuditServicer(store=None, keeper=None, reading=None),
+        audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=RejectedCallers(CLOCK),
     )
     partners = new_federation(state(TH))

@@ -1,0 +1,155 @@
+"""A log that is not the one signed before: its gateway signs no more, says so, and goes on with people's messages."""
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from concord.v1 import audit_service_pb2 as audit_pb
+
+from gateway.cli.admin import AdminClient
+from gateway.cli.failure import Failure
+from tests.fixtures.gateways import eventually
+from tests.fixtures.ledger import settled
+from tests.fixtures.load import System, query, requests
+from tests.fixtures.quick_gateways import QuickGateway, quick_gateways
+
+pytestmark = pytest.mark.timeout(180)
+
+SOON = {
+    "gateway.workers.log:INTEGRATE_S": 0.05,
+    "gateway.workers.log:CHECKPOINT_S": 0.1,
+    "gateway.workers.open_link:CHECKPOINTS_MS": 100,
+    "gateway.workers.open_link:RENEW_S": 0.1,
+    # Partners are asked first however long they are away.
+    "gateway.exchange.keep_log:ASK_FIRST_MS": 3_600_000,
+}
+ANSWERED = 2
+
+
+def head_of(gateway: QuickGateway) -> audit_pb.GetHeadResponse:
+    with AdminClient(gateway.home) as admin:
+        return admin.log_head()
+
+
+def signed_sizes(gateway: QuickGateway) -> list[int]:
+    return [row[0] for row in query(gateway, "select size from log_checkpoint order by size")]
+
+
+async def hand_in(sender: QuickGateway, first: int) -> list[bytes]:
+    async with System(sender) as system:
+        wanted = requests(ANSWERED, "th" if sender.code == "cn" else "cn", first=first)
+        await system.submit_all(wanted)
+        await settled(system)
+        return [system.answers[request.request_id].message_id for request in wanted]
+
+
+async def seen_by(other: QuickGateway, gateway: QuickGateway, beyond: int = 0) -> int:
+    """Wait until a partner holds a checkpoint of more entries than that; return of how many."""
+
+    def size() -> int:
+        return max((item.size for item in head_of(other).seen if item.partner == gateway.code), default=0)
+
+    # Each sees the other see it, and notes that, so that both logs grow for ever: any moment will do.
+    await eventually(lambda: size() > beyond, 30)
+    return size()
+
+
+def copied(gateway: QuickGateway, to: Path) -> None:
+    """Copy the home of a gateway that does not run."""
+    shutil.copytree(gateway.home, to, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
+
+
+async def refuses(gateway: QuickGateway, expected: str) -> None:
+    """Check that it says what is wrong and signs nothing."""
+    await eventually(lambda: bool(head_of(gateway).problem), 30)
+    head = head_of(gateway)
+    assert expected in head.problem
+    before = signed_sizes(gateway)
+    told = await asyncio.to_thread(gateway.ask, "status")
+    assert told["log_problem"] == head.problem
+    shown = await asyncio.to_thread(gateway.run, "status")
+    assert "exchange log: " in shown.stdout
+    assert "all well" not in shown.stdout
+    assert "PROBLEM" in (await asyncio.to_thread(gateway.run, "log", "head")).stdout
+    with AdminClient(gateway.home) as admin:
+        # An entry of its own, which no checkpoint covers.
+        admin.log_search(audit_pb.SearchEntriesRequest())
+        latest = admin.log_head()
+        with pytest.raises(Failure) as refused:
+            admin.log_prove(audit_pb.ProveEntryRequest(index=latest.size + latest.waiting - 1))
+    assert refused.value.reason == "LOG_ROLLED_BACK"
+    assert signed_sizes(gateway) == before
+
+
+async def test_a_log_that_was_restored_is_not_signed_again_and_messages_go_on(tmp_path):
+    with quick_gateways(tmp_path, "cn", "th", constants=SOON) as (cn, th):
+        await hand_in(cn, 0)
+        assert await seen_by(cn, th)
+        await asyncio.to_thread(th.stop)
+        copied(th, tmp_path / "older")
+        signed_then = max(signed_sizes(th))
+        await asyncio.to_thread(th.start)
+        await hand_in(cn, 10)
+        await seen_by(cn, th, signed_then)
+        await asyncio.to_thread(th.stop)
+        copied(th, tmp_path / "newest")
+
+        # Only the store comes from the older copy, and no partner is there: the key store knows better.
+        await asyncio.to_thread(cn.stop)
+        for path in (th.home / "data").glob("store.db*"):
+            path.unlink()
+        for path in (tmp_path / "older" / "data").glob("store.db*"):
+            shutil.copy2(path, th.home / "data")
+        await asyncio.to_thread(th.start)
+        await refuses(th, "were signed before, and only")
+        await asyncio.to_thread(cn.start)
+        await hand_in(cn, 20)
+        await refuses(th, "")
+        await asyncio.to_thread(th.stop)
+
+        # Everything comes from the older copy: only the partner knows better. It is asked before anything is signed.
+        shutil.rmtree(th.home)
+        shutil.copytree(tmp_path / "older", th.home)
+        for _ in range(2):
+            await asyncio.to_thread(th.start)
+            await refuses(th, "'cn' holds a checkpoint of ours")
+            assert max(signed_sizes(th)) == signed_then
+            await hand_in(cn, 30)
+            await asyncio.to_thread(th.stop)
+
+        # The newest copy is the log that was signed: nothing is wrong with it, once the partner has been asked.
+        await asyncio.to_thread(cn.stop)
+        shutil.rmtree(th.home)
+        shutil.copytree(tmp_path / "newest", th.home)
+        await asyncio.to_thread(th.start)
+        newest = max(signed_sizes(th))
+        with AdminClient(th.home) as admin, pytest.raises(Failure) as asked_first:
+            admin.log_prove(audit_pb.ProveEntryRequest(index=newest))
+        assert asked_first.value.reason == "NOT_FOUND"
+        await asyncio.to_thread(cn.start)
+        await eventually(lambda: head_of(th).checkpoint_size > newest, 30)
+        assert head_of(th).problem == ""
+        checked = await asyncio.to_thread(th.ask, "log", "check")
+        assert checked["sound"], checked["problems"]
+
+
+async def test_a_damaged_log_is_named_and_messages_go_on(tmp_path):
+    with quick_gateways(tmp_path, "cn", "th", constants=SOON) as (cn, th):
+        await hand_in(cn, 0)
+        await seen_by(cn, th)
+        await asyncio.to_thread(th.stop)
+        with contextlib.closing(sqlite3.connect(th.store)) as store:
+            ((hashes,),) = store.execute("select hashes from log_tile where id = 0").fetchall()
+            store.execute("update log_tile set hashes = ? where id = 0", (bytes([hashes[0] ^ 1]) + hashes[1:],))
+            store.commit()
+        await asyncio.to_thread(th.start)
+        await eventually(lambda: bool(head_of(th).problem), 30)
+        assert (await asyncio.to_thread(th.ask, "status"))["log_problem"]
+        await hand_in(cn, 10)
+        assert head_of(th).waiting > 0
+        done = await asyncio.to_thread(th.run, "log", "check", expect=None)
+        assert done.returncode != 0
+        assert "tile 0/0 is not the one that the entries make" in done.stdout
