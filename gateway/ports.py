@@ -825,6 +825,8 @@ class Seen(IntEnum):
     OLDER = 3
     FORK = 4
     """Another tree of the same size under the same name: evidence against the partner, kept for good."""
+    TOO_MANY = 5
+    """The partner has given its log more names than anybody has use for; not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -834,6 +836,10 @@ class KeepPartnerCheckpoint(Operation[Seen]):
     partner: PartnerId
     origin: str
     checkpoint: Checkpoint
+    newer_log: LogEntry | None
+    """Recorded with a newer one."""
+    fork_log: LogEntry
+    """Recorded with one that contradicts another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -938,6 +944,8 @@ class SearchLog(Query[LogMatches]):
     filter: LogFilter
     before: int
     max_rows: int
+    counted: bool = True
+    """Whether to count all that matches and all there is, which reads the whole log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -960,7 +968,9 @@ class SeenCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class PartnerCheckpoints(Query[tuple[SeenCheckpoint, ...]]):
-    """What we keep of partners' logs."""
+    """What we keep of partners' logs, or of one partner's."""
+
+    partner: PartnerId | None = None
 
 
 @dataclass(frozen=True, slots=True)

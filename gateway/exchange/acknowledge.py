@@ -74,5 +74,5 @@ class AcknowledgeService:
     async def _position(self, sender: PartnerId, message_id: MessageId) -> int:
         """Return where our log says that we received the message; 0 when it is not in the tree yet."""
         wanted = LogFilter(types=(EventType.MESSAGE_RECEIVED,), partner=sender.code, subject=message_id.raw)
-        found = await self._store.read(SearchLog(filter=wanted, before=MAX_SIZE, max_rows=1))
+        found = await self._store.read(SearchLog(filter=wanted, before=MAX_SIZE, max_rows=1, counted=False))
         return found.records[0].index + 1 if found.records else 0

@@ -19,10 +19,10 @@ from gateway.exchange.steps import partner_principal, step
 from gateway.ids import PartnerId
 from gateway.model.partner import CardKey, KeyPurpose
 from gateway.ports import (
-    AppendLog,
     Checkpoint,
     CommitCheckpoint,
     KeepPartnerCheckpoint,
+    LogEntry,
     LogHead,
     OpenLog,
     PartnerCheckpoints,
@@ -42,6 +42,8 @@ from gateway.translog.tree_head import TreeHead, parse_tree_head
 
 MAX_CHECKPOINT_BYTES: Final = 16_384
 """What partners show one another: a body and a few signatures."""
+SIGHTING_MS: Final = 86_400_000
+"""A newer checkpoint of a partner's log becomes an entry once a day, and one that contradicts another always."""
 ASK_FIRST_MS: Final = 30_000
 """How long after a start partners may be away before we sign without having asked them."""
 
@@ -103,6 +105,8 @@ class LogKeeper:
         self._signing = asyncio.Lock()
         self._unasked: set[PartnerId] = set()
         self._ask_until_ms = 0
+        self._noted_ms: dict[str, int] = {}
+        """When a sighting of a log was last recorded, by its name."""
         self.problem: LogRolledBack | LogInconsistent | None = None
         """Why nothing is signed any more."""
 
@@ -193,7 +197,7 @@ class LogKeeper:
 
     async def seen_of(self, partner: PartnerId) -> bytes:
         """Return the newest checkpoint that we saw of a partner's log; empty when we saw none."""
-        seen = [item for item in await self._store.read(PartnerCheckpoints()) if item.partner == partner]
+        seen = await self._store.read(PartnerCheckpoints(partner))
         return max(seen, key=lambda item: item.checkpoint.time_ms).checkpoint.note if seen else b""
 
     async def hear_own(self, partner: PartnerId, note: bytes) -> None:
@@ -234,20 +238,33 @@ class LogKeeper:
         tree = self._opened(partner, note)
         now_ms = self._clock.now_ms()
         checkpoint = Checkpoint(size=tree.size, root=tree.root, time_ms=now_ms, note=note)
-        seen = await self._store.write(
-            KeepPartnerCheckpoint(partner=partner, origin=tree.origin, checkpoint=checkpoint)
-        )
-        if seen in {Seen.NEWER, Seen.FORK}:
-            noted = step(
+
+        def noted(reason: str) -> LogEntry:
+            return step(
                 EventType.PARTNER_CHECKPOINT_SEEN,
                 now_ms,
                 actor=partner_principal(partner),
                 partner=partner.code,
                 digest=tree.root,
-                reason=LogForked.reason if seen is Seen.FORK else "",
+                reason=reason,
                 detail=f"{tree.origin} {tree.size}",
             )
-            await self._store.write(AppendLog((noted,)))
+
+        # Were each one an entry, two idle logs would feed one another for ever. The newest is kept all the same.
+        due = now_ms - self._noted_ms.get(tree.origin, -SIGHTING_MS) >= SIGHTING_MS
+        seen = await self._store.write(
+            KeepPartnerCheckpoint(
+                partner=partner,
+                origin=tree.origin,
+                checkpoint=checkpoint,
+                newer_log=noted("") if due else None,
+                fork_log=noted(LogForked.reason),
+            )
+        )
+        if seen is Seen.NEWER and due:
+            self._noted_ms[tree.origin] = now_ms
+        if seen is Seen.TOO_MANY:
+            raise ProofRejected("the partner's logs have too many names already")
         if seen is Seen.FORK:
             raise LogForked(f"the log of '{partner}' states two trees of {tree.size} entries")
         return seen

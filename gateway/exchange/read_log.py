@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.errors import LogInconsistent, NotFound, Rejected
 from gateway.exchange.keep_log import LogKeeper, open_with
 from gateway.exchange.steps import step
+from gateway.ids import PartnerId
 from gateway.ports import (
     AppendLog,
     Checkpoints,
@@ -35,6 +36,8 @@ from gateway.translog.note_keys import NoteKey
 from gateway.translog.proof import write_proof
 from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
 
+RECEIPT_STEPS: Final = (EventType.MESSAGE_RECEIVED, EventType.MESSAGE_REFUSED, EventType.MESSAGE_ACKNOWLEDGED)
+"""What receipts name."""
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
 CHECK_ROWS: Final = 1024
@@ -121,7 +124,9 @@ class LogReader:
         """
         await self._integrate()
         if index is None:
-            found = await self._store.read(SearchLog(filter=LogFilter(subject=message_id), before=MAX_SIZE, max_rows=1))
+            found = await self._store.read(
+                SearchLog(filter=LogFilter(subject=message_id), before=MAX_SIZE, max_rows=1, counted=False)
+            )
             if not found.records:
                 raise NotFound("no entry of the log is about this message")
             index = found.records[0].index
@@ -129,16 +134,22 @@ class LogReader:
         await self._record(EventType.LOG_PROVED, actor, f"entry {index}")
         return proved
 
-    async def prove_leaf(self, leaf: bytes, message_id: bytes) -> ProvedEntry:
-        """Return the entry of a leaf that we named in a receipt: the partner that holds it may see it.
+    async def prove_leaf(self, leaf: bytes, message_id: bytes, partner: PartnerId) -> ProvedEntry:
+        """Return the entry of a leaf that we named in a receipt to this partner.
 
         Raises:
-            NotFound: No entry about this message has such a leaf.
+            NotFound: No entry that a receipt to it names has such a leaf. Knowing the leaf is not enough: a proof of
+                the entry beside it shows it to anybody.
             LogRolledBack: Nothing is signed any more.
         """
         await self._integrate()
         found = await self._store.read(
-            SearchLog(filter=LogFilter(subject=message_id), before=MAX_SIZE, max_rows=MAX_PAGE)
+            SearchLog(
+                filter=LogFilter(types=RECEIPT_STEPS, partner=partner.code, subject=message_id),
+                before=MAX_SIZE,
+                max_rows=MAX_PAGE,
+                counted=False,
+            )
         )
         for record in found.records:
             if leaf_hash(record.leaf) == leaf:

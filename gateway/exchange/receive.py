@@ -34,7 +34,7 @@ from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.reception_steps import ReceptionSteps
 from gateway.exchange.steps import new_salts
-from gateway.exchange.threads import Continuation, Threads
+from gateway.exchange.threads import Threads, continuation_of
 from gateway.exchange.turns import Turns
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
@@ -53,7 +53,6 @@ from gateway.ports import (
     FrameAnswer,
     KnownMessages,
     LogEntry,
-    NamedMessage,
     OutgoingFrame,
     ReceivedMessage,
     ReceptionStatus,
@@ -137,7 +136,7 @@ class ReceiveService:
         judged = Judged()
         if frame.envelopes:
             opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
-            continues = any(_continuation(item.header, "").continues for _, item in opened)
+            continues = any(continuation_of(item.header, "").continues for _, item in opened)
             async with self._turns.take(partner, behind=continues):
                 judged, batch = await self._settle(partner, opened, judged, now_ms)
         self._observer.taken_in(began, partner, frame.traces, judged.counts())
@@ -245,7 +244,7 @@ class ReceiveService:
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
                 unsealed.setdefault(header.thread_id, index)
-        fresh = (_continuation(item.header, "") for _, item in opened if item.header.message_id not in known)
+        fresh = (continuation_of(item.header, "") for _, item in opened if item.header.message_id not in known)
         threads = await Threads.read(self._store, partner, fresh)
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
@@ -295,7 +294,7 @@ class ReceiveService:
         if not isinstance(decision, Allow):
             raise PolicyDenied(decision.rule_ids, decision.explanation)
         if threads is not None:
-            continuation = _continuation(header, body.authority.name)
+            continuation = continuation_of(header, body.authority.name)
             threads.check(continuation, "header")
             if header.kind is not Kind.PING:
                 threads.add(continuation)
@@ -379,19 +378,3 @@ class ReceiveService:
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
             log=log,
         )
-
-
-def _continuation(header: Header, authority: str) -> Continuation:
-    return Continuation(
-        message=NamedMessage(
-            sender=header.sender,
-            message_id=header.message_id,
-            thread_id=header.thread_id,
-            kind=header.kind,
-            mode=header.mode,
-            authority=authority,
-            content_commitment=header.content_commitment,
-        ),
-        in_reply_to=header.in_reply_to,
-        supersedes=header.supersedes,
-    )

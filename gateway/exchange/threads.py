@@ -10,7 +10,7 @@ from typing import Self
 
 from gateway.errors import FieldInvalid, ModeDiffers, SupersedesInvalid
 from gateway.ids import MessageId, PartnerId, ThreadId
-from gateway.model.header import Mode, Supersedes
+from gateway.model.header import Header, Mode, Supersedes
 from gateway.ports import KnownThreads, NamedMessage, Store
 
 
@@ -140,3 +140,20 @@ class Threads:
                 raise SupersedesInvalid("the message that it would replace is another authority's")
             if old.content_commitment != supersedes.content_commitment:
                 raise SupersedesInvalid("the message that it would replace has another content")
+
+
+def continuation_of(header: Header, authority: str) -> Continuation:
+    """Return what a header says of itself and of the messages before it; for whom is not in it."""
+    return Continuation(
+        message=NamedMessage(
+            sender=header.sender,
+            message_id=header.message_id,
+            thread_id=header.thread_id,
+            kind=header.kind,
+            mode=header.mode,
+            authority=authority,
+            content_commitment=header.content_commitment,
+        ),
+        in_reply_to=header.in_reply_to,
+        supersedes=header.supersedes,
+    )

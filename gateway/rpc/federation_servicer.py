@@ -8,8 +8,10 @@ from concord.v1 import federation_service_pb2 as pb
 
 from gateway.clock import Clock
 from gateway.errors import Busy, CallerUnknown, FrameMalformed, LogForked, LogInconsistent, LogRolledBack, Rejected
+from gateway.exchange.quota import Quota
 from gateway.exchange.read_log import ProvedEntry
 from gateway.ids import PartnerId
+from gateway.model.header import Urgency
 from gateway.model.partner import SignedCard
 from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
 from gateway.rpc.callers import Caller
@@ -17,7 +19,12 @@ from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.pipeline import answer_in_order
 from gateway.translog.disclosure import disclose, to_json
+from gateway.translog.entry import Facet
 
+SHOWN_TO_PARTNERS: Final = (Facet.WHAT, Facet.WHEN, Facet.WHOM, Facet.WHICH)
+LOG_CALLS_PER_S: Final = 2
+LOG_CALLS_BURST: Final = 200
+"""Checkpoints and proofs that one partner may ask for: a checkpoint takes 3 ms to verify, and is due once a minute."""
 WINDOW_FRAMES: Final = 4
 """Frames of one link worked on at once. A sender keeps more in flight (workers.open_link), so that one is there."""
 
@@ -47,7 +54,7 @@ class Log(Protocol):
 class LogReading(Protocol):
     """What is needed of exchange.read_log.LogReader."""
 
-    async def prove_leaf(self, leaf: bytes, message_id: bytes) -> ProvedEntry: ...
+    async def prove_leaf(self, leaf: bytes, message_id: bytes, partner: PartnerId) -> ProvedEntry: ...
 
 
 class FederationServicer:
@@ -73,6 +80,7 @@ class FederationServicer:
         self._log_reading = log_reading
         self._clock = clock
         self._heard = heard
+        self._log_calls = Quota(per_second=LOG_CALLS_PER_S, burst=LOG_CALLS_BURST)
 
     async def link(self, requests: AsyncIterator[pb.LinkRequest], caller: Caller) -> AsyncIterator[pb.LinkResponse]:
         """Take in frames, several at once, and answer them in their order."""
@@ -122,6 +130,7 @@ class FederationServicer:
         """Keep what the caller shows of its log and of ours, and show the same."""
         partner = _partner(caller)
         self._heard(partner)
+        self._log_calls.take(partner.code, Urgency.U3, self._clock.now_ms())
         # If our own tree is not what we once signed, or nothing that we signed, the partner still gets its answer.
         with contextlib.suppress(LogRolledBack, LogInconsistent, Rejected):
             await self._log.hear_own(partner, request.seen)
@@ -132,11 +141,12 @@ class FederationServicer:
         )
 
     async def prove_receipt(self, request: pb.ProveReceiptRequest, caller: Caller) -> pb.ProveReceiptResponse:
-        """Prove the step that a receipt of ours names; only who holds the receipt can name it."""
-        _partner(caller)
-        proved = await self._log_reading.prove_leaf(request.log_leaf, request.message_id)
+        """Prove the step that a receipt of ours to the caller names. Who of us did it stays with us."""
+        partner = _partner(caller)
+        self._log_calls.take(partner.code, Urgency.U3, self._clock.now_ms())
+        proved = await self._log_reading.prove_leaf(request.log_leaf, request.message_id, partner)
         record = proved.record
-        shown = "" if record.event is None else to_json(disclose(record.event, record.salts))
+        shown = "" if record.event is None else to_json(disclose(record.event, record.salts, SHOWN_TO_PARTNERS))
         return pb.ProveReceiptResponse(leaf=record.leaf, proof=proved.proof, disclosure=shown)
 
 

@@ -10,7 +10,7 @@ Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log"
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import Integer, bindparam, delete, select, update
+from sqlalchemy import Integer, bindparam, delete, distinct, func, select, update
 
 from gateway.errors import LogInconsistent
 from gateway.ports import (
@@ -79,6 +79,15 @@ SEEN_OF: Final = Statement(
     )
     .with_for_update()
 )
+ORIGINS_OF: Final = Statement(
+    select(func.count(distinct(partner_checkpoint.c.origin))).where(
+        partner_checkpoint.c.partner == bindparam("of_partner")
+    )
+)
+MAX_ORIGINS: Final = 16
+"""Names kept of one partner's logs: a log begins anew after a loss, which happens once in years."""
+MAX_FORKED: Final = 64
+"""Contradicting checkpoints kept of one log: one pair proves it, and a hostile partner can sign any number."""
 ADD_SEEN: Final = Insert(partner_checkpoint, skip_known=True)
 MARK_FORKED: Final = Statement(
     update(partner_checkpoint)
@@ -212,18 +221,27 @@ def keep_partner_checkpoint(tx: Transaction, operation: KeepPartnerCheckpoint) -
     """Remember a partner's checkpoint."""
     new = operation.checkpoint
     place = {"of_partner": operation.partner.code, "of_origin": operation.origin}
-    kept = {(size, root) for size, root, _ in tx.rows(SEEN_OF, **place)}
-    if (new.size, new.root) in kept:
+    kept = tx.rows(SEEN_OF, **place)
+    alike = [(root, forked) for size, root, forked in kept if size == new.size]
+    if any(root == new.root or forked for root, forked in alike):
+        # Two trees of one size are all that is needed to show that a log is forked.
         return Seen.KNOWN
-    fork = any(size == new.size for size, _ in kept)
-    if not fork and any(size > new.size for size, _ in kept):
+    fork = bool(alike)
+    if fork and sum(forked for *_, forked in kept) >= MAX_FORKED:
+        return Seen.KNOWN
+    if not fork and any(size > new.size for size, *_ in kept):
         return Seen.OLDER
+    if not kept and (tx.row(ORIGINS_OF, of_partner=operation.partner.code) or (0,))[0] >= MAX_ORIGINS:
+        return Seen.TOO_MANY
     row = (operation.partner.code, operation.origin, new.size, new.time_ms, new.root, new.note, int(fork))
     tx.insert(ADD_SEEN, [row])
     if fork:
         tx.run(MARK_FORKED, **place, of_size=new.size)
+        add_log(tx, [operation.fork_log])
         return Seen.FORK
     tx.run(DROP_OLDER, **place, of_size=new.size)
+    if operation.newer_log is not None:
+        add_log(tx, [operation.newer_log])
     return Seen.NEWER
 
 

@@ -76,6 +76,11 @@ CHECKPOINTS: Final = Statement(
     .limit(bindparam("max_rows", type_=Integer))
 )
 SEEN: Final = Statement(select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size))
+SEEN_OF: Final = Statement(
+    select(*partner_checkpoint.c)
+    .where(partner_checkpoint.c.partner == bindparam("of_partner"))
+    .order_by(partner_checkpoint.c.size)
+)
 
 
 def _head_row(session: Session) -> tuple[str, int, bytes, int]:
@@ -212,9 +217,11 @@ def search_log(session: Session, query: SearchLog) -> LogMatches:
     values = _values(query.filter)
     count, show = _search(len(query.filter.types), frozenset(values))
     values |= {f"type_{place}": kind for place, kind in enumerate(query.filter.types)}
-    everything, _ = _search(0, frozenset())
-    (total,) = session.row(count, last_position=size, **values) or (0,)
-    (searched,) = session.row(everything, last_position=size) or (0,)
+    total = searched = 0
+    if query.counted:
+        everything, _ = _search(0, frozenset())
+        (total,) = session.row(count, last_position=size, **values) or (0,)
+        (searched,) = session.row(everything, last_position=size) or (0,)
     rows = session.rows(show, last_position=size, before_position=query.before, max_rows=query.max_rows, **values)
     return LogMatches(records=tuple(_record(row) for row in rows), total=total, searched=searched)
 
@@ -224,8 +231,9 @@ def checkpoints(session: Session, query: Checkpoints) -> tuple[Checkpoint, ...]:
     return tuple(_checkpoint(row) for row in session.rows(CHECKPOINTS, after_size=query.after, max_rows=query.max_rows))
 
 
-def partner_checkpoints(session: Session, _: PartnerCheckpoints) -> tuple[SeenCheckpoint, ...]:
+def partner_checkpoints(session: Session, query: PartnerCheckpoints) -> tuple[SeenCheckpoint, ...]:
     """Return what is kept of partners' logs."""
+    rows = session.rows(SEEN) if query.partner is None else session.rows(SEEN_OF, of_partner=query.partner.code)
     return tuple(
         SeenCheckpoint(
             partner=PartnerId(code),
@@ -233,5 +241,5 @@ def partner_checkpoints(session: Session, _: PartnerCheckpoints) -> tuple[SeenCh
             checkpoint=Checkpoint(size=size, root=root, time_ms=time_ms, note=note),
             forked=bool(forked),
         )
-        for code, origin, size, time_ms, root, note, forked in session.rows(SEEN)
+        for code, origin, size, time_ms, root, note, forked in rows
     )

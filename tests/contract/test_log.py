@@ -26,6 +26,7 @@ from gateway.ports import (
     SearchLog,
     Seen,
 )
+from gateway.store.log import MAX_FORKED, MAX_ORIGINS
 from gateway.translog.disclosure import disclose, verify_disclosure
 from gateway.translog.entry import EventType
 from gateway.translog.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
@@ -195,8 +196,11 @@ async def test_a_checkpoint_is_kept_once_in_order_and_marked(store):
 
 
 async def test_partners_checkpoints_keep_the_newest_and_every_contradiction(store):
-    def seen(size, root, partner=TH):
-        return KeepPartnerCheckpoint(partner=partner, origin="th.concord/log", checkpoint=checkpoint(size, root))
+    def seen(size, root, partner=TH, origin="th.concord/log"):
+        newer, fork = entries(2)
+        return KeepPartnerCheckpoint(
+            partner=partner, origin=origin, checkpoint=checkpoint(size, root), newer_log=newer, fork_log=fork
+        )
 
     a, b = blob("a"), blob("b")
     assert await store.write(seen(5, a)) is Seen.NEWER
@@ -208,7 +212,31 @@ async def test_partners_checkpoints_keep_the_newest_and_every_contradiction(stor
     assert await store.write(seen(12, a)) is Seen.NEWER
     kept = await store.read(PartnerCheckpoints())
     assert [(item.checkpoint.size, item.forked) for item in kept] == [(9, True), (9, True), (12, False)]
+    assert await store.read(PartnerCheckpoints(TH)) == kept
+    assert await store.read(PartnerCheckpoints(LA)) == ()
     assert await store.write(seen(9, a, LA)) is Seen.NEWER, "another partner's log is another log"
+    assert (await store.read(ReadLogHead())).waiting == 5, "each that was kept is an entry"
+
+
+async def test_a_partner_cannot_fill_the_store_with_checkpoints(store):
+    def seen(size, root, origin="th.concord/log"):
+        newer, fork = entries(2)
+        return KeepPartnerCheckpoint(
+            partner=TH, origin=origin, checkpoint=checkpoint(size, root), newer_log=newer, fork_log=fork
+        )
+
+    assert await store.write(seen(1, blob("a"))) is Seen.NEWER
+    assert await store.write(seen(1, blob("b"))) is Seen.FORK
+    assert [await store.write(seen(1, blob(f"c{number}"))) for number in range(5)] == [Seen.KNOWN] * 5
+    for size in range(2, 60):
+        await store.write(seen(size, blob("a")))
+        await store.write(seen(size, blob("b")))
+    for number in range(40):
+        await store.write(seen(1, blob("a"), f"th.concord/{number}"))
+    assert await store.write(seen(1, blob("a"), "th.concord/one-more")) is Seen.TOO_MANY
+    kept = await store.read(PartnerCheckpoints(TH))
+    assert len({item.origin for item in kept}) == MAX_ORIGINS
+    assert len(kept) <= MAX_ORIGINS + MAX_FORKED
 
 
 async def test_erasing_what_an_entry_discloses_leaves_leaf_tree_and_proofs(store):

@@ -188,7 +188,7 @@ class MemoryLog:
     async def hear_partner(self, partner: PartnerId, note: bytes) -> None:
         return None
 
-    async def prove_leaf(self, leaf: bytes, message_id: bytes):
+    async def prove_leaf(self, leaf: bytes, message_id: bytes, partner):
         raise NotFound("no such leaf")
 
 
