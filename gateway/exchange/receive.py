@@ -38,7 +38,7 @@ from gateway.exchange.threads import Threads, continuation_of
 from gateway.exchange.turns import Turns
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
-from gateway.model.header import Header, Kind, Mode, Urgency
+from gateway.model.header import Kind, Mode, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
