@@ -32,6 +32,7 @@ from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
 from gateway.rpc.rejected import RejectedCaller, RejectedCallers
 from gateway.system_desk import SystemDesk
+from gateway.telemetry.current import current_trace
 from gateway.translog.entry import EventType
 from gateway.workers.rotation import tended
 
@@ -98,6 +99,7 @@ class Administration:
             log_size=head.size,
             log_checkpoint_ms=None if head.checkpoint is None else head.checkpoint.time_ms,
             log_problem="" if problem is None else problem.text,
+            telemetry=parts.telemetry.state(),
         )
 
     async def rejected_callers(self) -> tuple[RejectedCaller, ...]:
@@ -238,7 +240,11 @@ class Administration:
     async def submit_local(self, request_id: bytes, request_digest: bytes, draft: Draft) -> SubmissionResult:
         """Submit as the operator, for an authority of this state."""
         submission = Submission(
-            submitter=self._operator(draft), request_id=request_id, request_digest=request_digest, draft=draft
+            submitter=self._operator(draft),
+            request_id=request_id,
+            request_digest=request_digest,
+            draft=draft,
+            trace=current_trace(),
         )
         (answer,) = await self._parts.submit.submit([submission])
         if isinstance(answer, GatewayError):

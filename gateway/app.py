@@ -35,6 +35,8 @@ from gateway.rpc.server import (
 )
 from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
+from gateway.telemetry.meters import Meters
+from gateway.workers.gauges import Gauges, LogLag
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
 from gateway.workers.log import integrate, sign_checkpoints
 from gateway.workers.rotation import tend_keys
@@ -80,6 +82,7 @@ async def run(opened: OpenedHome, *, ready: Callable[[RunningInfo], None] | None
     try:
         await _serve(parts, stop, ready)
     finally:
+        await parts.telemetry.stop()
         await parts.store.close()
         log.info("gateway.stopped", partner=parts.config.partner.code)
 
@@ -118,11 +121,15 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
+    workers.append(asyncio.create_task(parts.store_watch.run(), name="store_watch"))
+    if parts.telemetry.meters is not None:
+        workers.append(asyncio.create_task(_gauges(parts, parts.telemetry.meters).run(), name="gauges"))
     if parts.store.shared:
         # A store with one writer gives positions as it commits.
         workers.append(asyncio.create_task(number_events(parts.store), name="number_events"))
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
+        await parts.telemetry.start()
         bound = await servers.start()
         running = _running(parts, bound)
         # Last up and, with the workers, first down: a connector finds a gateway that works.
@@ -143,6 +150,28 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         for task in (stopping, *workers):
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+def _gauges(parts: Parts, meters: Meters) -> Gauges:
+    async def log_lag() -> LogLag:
+        head = await parts.log_keeper.head()
+        last = head.checkpoint
+        return LogLag(
+            pending=head.waiting,
+            unsigned=head.size - (0 if last is None else last.size),
+            checkpoint_ms=None if last is None else last.time_ms,
+        )
+
+    return Gauges(
+        meters=meters,
+        store=parts.store,
+        directory=parts.directory,
+        links=parts.links,
+        keyring=lambda: parts.keyring,
+        clock=parts.clock,
+        watch=parts.store_watch,
+        log_lag=log_lag,
+    )
 
 
 def _running(parts: Parts, bound: BoundPorts) -> RunningInfo:
@@ -177,6 +206,7 @@ def _token_settings(parts: Parts) -> TokenSettings | None:
 
 def _servers(parts: Parts, administration: Administration, rejected: RejectedCallers) -> Servers:
     config = parts.config
+    calls = parts.telemetry.calls
 
     def own_roots() -> tuple[bytes, ...]:
         return (pem_to_der(parts.keyring.authority_certificate_pem),)
@@ -197,6 +227,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             heard=parts.links.heard,
         ),
         rejected=rejected,
+        calls=calls,
     )
     exchange = exchange_listener(
         address=config.listen.exchange,
@@ -211,12 +242,16 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             reading=parts.reader,
             acknowledging=parts.acknowledge,
             submitters=parts.registry,
+            calls=calls,
         ),
         audit=audit,
         rejected=rejected,
         tokens=_token_settings(parts),
+        calls=calls,
+        store=parts.store_watch,
+        reflection=config.reflects,
     )
     parts.registry.on_change(exchange.guard.recheck_all)
-    admin = admin_listener(home=parts.opened.home, backend=administration, audit=audit, rejected=rejected)
+    admin = admin_listener(home=parts.opened.home, backend=administration, audit=audit, rejected=rejected, calls=calls)
     expects = bool(config.system or config.issuer or parts.registry.all())
     return Servers(federation=federation, exchange=exchange, admin=admin, expects_systems=expects)

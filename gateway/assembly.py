@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 
 import structlog
 
@@ -33,6 +33,7 @@ from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
+from gateway.installation.otlp_headers import read_headers
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
@@ -40,10 +41,12 @@ from gateway.ports import Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
+from gateway.telemetry.service import Telemetry, TelemetrySettings
 from gateway.workers.coalesce import CoalescedSubmit
 from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
 from gateway.workers.signals import Signal, event_signals
+from gateway.workers.store_watch import StoreWatch
 
 log = structlog.get_logger(__name__)
 
@@ -130,6 +133,8 @@ class Parts:
     log_reader: LogReader
     receipts: ReceiptProver
     keys_low: Signal
+    telemetry: Telemetry
+    store_watch: StoreWatch
 
     @property
     def keyring(self) -> Keyring:
@@ -181,7 +186,10 @@ async def assemble(opened: OpenedHome) -> Parts:
     planned = plan_connectors(opened.home, config)
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
+    telemetry = Telemetry(_telemetry_settings(config), clock)
     store = await open_store(config.store)
+    if telemetry.meters is not None:
+        store.on_commit(telemetry.meters.committed)
     directory = PartnerDirectory(config.partner, store, codec, clock)
     await directory.load()
     keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
@@ -189,9 +197,10 @@ async def assemble(opened: OpenedHome) -> Parts:
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
     limits = config.limits
+    observer = telemetry.observer
     keys_low = Signal()
     pool = KeyPool(store, keys, clock.now_ms, keys_low.wake)
-    courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys)
+    courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys, observer=observer)
     keeper = LogKeeper(directory=directory, store=store, clock=clock, keys=keys)
     await keeper.open()
     links = Links(
@@ -205,6 +214,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         clock=clock,
         prefetch=Prefetch(limits.prefetch_mb << 20),
         log=keeper,
+        observer=observer,
     )
     submit = SubmitService(
         directory=directory,
@@ -217,8 +227,9 @@ async def assemble(opened: OpenedHome) -> Parts:
         quota=Quota(per_second=limits.submit_per_s, burst=limits.submit_burst),
         ready=links.offer,
         offload=_offload,
+        observer=observer,
     )
-    coalesced = CoalescedSubmit(submit, limits.queued_mb << 20)
+    coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
@@ -264,6 +275,7 @@ async def assemble(opened: OpenedHome) -> Parts:
             pool=pool,
             quota=Quota(per_second=limits.partner_per_s, burst=limits.partner_burst),
             pause=_pause,
+            observer=observer,
         ),
         reader=reader,
         acknowledge=acknowledge,
@@ -282,10 +294,27 @@ async def assemble(opened: OpenedHome) -> Parts:
         ),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
         connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
+        telemetry=telemetry,
+        store_watch=StoreWatch(store, config.partner, clock),
     )
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])
     return parts
+
+
+def _telemetry_settings(config: Config) -> TelemetrySettings:
+    section = config.telemetry
+    file = section.otlp_headers_file
+    return TelemetrySettings(
+        partner=config.partner.code,
+        mode=config.mode.name.lower(),
+        version=version("concord-gateway"),
+        prometheus=section.prometheus,
+        otlp=section.otlp,
+        headers=() if file is None else read_headers(file),
+        trace_ratio=section.trace_ratio,
+        partner_traces_per_s=section.partner_traces_per_s,
+    )
 
 
 async def _pause() -> None:

@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.config_values import Authority, HostPort, ModeName, Partner, Section, SystemName
+from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName
 from gateway.errors import ConfigInvalid
 from gateway.ids import AuthorityId
 from gateway.issuers import Issuer, check_issuers
@@ -51,6 +45,30 @@ class Listen(Section):
     """For this state's own systems."""
     tokens: HostPort | None = None
     """For systems that show an access token and no certificate."""
+    reflection: bool | None = None
+    """Whether the exchange listener describes itself. Absent: in modes exercise and test only."""
+
+
+class TelemetrySection(Section):
+    """What operators' systems are given. By default nothing is counted, listened on or sent."""
+
+    prometheus: HostPort | None = None
+    """Where metrics can be fetched; keep it inside your network."""
+    otlp: OtlpEndpoint | None = None
+    """Collector to which metrics, and traces when wanted, are sent by gRPC."""
+    otlp_headers_file: Path | None = None
+    """File of mode 0600 with lines `name: value` that the collector wants to see. After load_config absolute."""
+    trace_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of submitting calls that are traced though they do not ask; 0: only those that ask; absent: none."""
+    partner_traces_per_s: int = Field(default=10, ge=0, le=1_000)
+    """Traces a second into which one partner may have our part drawn."""
+
+    @model_validator(mode="after")
+    def _hang_together(self) -> Self:
+        for key in ("otlp_headers_file", "trace_ratio"):
+            if getattr(self, key) is not None and self.otlp is None:
+                raise PydanticCustomError("telemetry", "{key} needs telemetry.otlp", {"key": key})
+        return self
 
 
 class Public(Section):
@@ -115,6 +133,7 @@ class Config(BaseSettings):
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
+    telemetry: TelemetrySection = TelemetrySection()
     clock_offset_ms: int = Field(default=0, ge=-86_400_000, le=86_400_000)
     """Shifts the clock, for tests of gateways whose clocks differ."""
 
@@ -164,6 +183,12 @@ class Config(BaseSettings):
         return self
 
     @property
+    def reflects(self) -> bool:
+        """Whether the exchange listener describes itself: in mode actual only when the settings say so."""
+        stated = self.listen.reflection
+        return self.mode is not Mode.ACTUAL if stated is None else stated
+
+    @property
     def endpoints(self) -> tuple[str, ...]:
         """What the card says: the public endpoints, else the federation listener."""
         return self.public.endpoints or (self.listen.federation,)
@@ -210,6 +235,9 @@ def load_config(home: Path) -> Config:
         resolved["store"] = f"sqlite://{quote(str((home / DATABASE_DIRECTORY).absolute()))}"
     stated = "partners_dir" in config.model_fields_set
     resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
+    headers = config.telemetry.otlp_headers_file
+    if headers is not None:
+        resolved["telemetry"] = config.telemetry.model_copy(update={"otlp_headers_file": (home / headers).absolute()})
     return config.model_copy(update=resolved)
 
 
@@ -287,6 +315,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "issuer": Issuer,
     "connector": ConnectorSection,
     "limits": Limits,
+    "telemetry": TelemetrySection,
 }
 
 

@@ -56,6 +56,19 @@ def check_host_port(value: str, field: str = "endpoint") -> str:
     return value
 
 
+def check_otlp_endpoint(value: str) -> str:
+    """Return the text if it is http://host:port or https://host:port and nothing more.
+
+    Raises:
+        FieldInvalid: It is not.
+    """
+    scheme, mark, rest = value.partition("://")
+    if not mark or scheme not in {"http", "https"}:
+        raise FieldInvalid("otlp", "must begin with http:// or https://, as in http://collector.example:4317")
+    # No user, path or query: OTLP over gRPC has no use for them, and a secret belongs into otlp_headers_file.
+    return f"{scheme}://{check_host_port(rest, 'otlp')}"
+
+
 def check_system_name(value: str) -> str:
     """Return the text if it may name a national system.
 
@@ -87,6 +100,7 @@ ModeName = Annotated[
     Mode, BeforeValidator(_parsed(parse_mode, Mode)), PlainSerializer(lambda mode: mode.name.lower(), return_type=str)
 ]
 HostPort = Annotated[str, _checked(check_host_port)]
+OtlpEndpoint = Annotated[str, _checked(check_otlp_endpoint)]
 SystemName = Annotated[str, _checked(check_system_name)]
 # Printable ASCII: what looks like another name is another name.
 TokenName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]

@@ -92,6 +92,11 @@ class _UuidId:
         """Return a fresh UUIDv7 (RFC 9562 section 5.7)."""
         return cls(uuid7(now_ms))
 
+    @property
+    def time_ms(self) -> int:
+        """When the id was made, if it is a UUIDv7 of ours."""
+        return int.from_bytes(self.raw[:6], "big")
+
     def __str__(self) -> str:
         return str(uuid.UUID(bytes=self.raw))
 

@@ -69,6 +69,10 @@ class Store(Protocol):
         """
         ...
 
+    def on_commit(self, tell: Callable[[int, float], None]) -> None:
+        """Call tell after each commit with the operations that shared it and the seconds it took; from any thread."""
+        ...
+
     async def close(self) -> None:
         """Finish what is queued and close."""
         ...
@@ -424,6 +428,21 @@ class QueueSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSummaries(Query[tuple[QueueSummary, ...]]):
     """One summary per partner that has a row waiting or dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """What waits for one partner at one urgency."""
+
+    partner: PartnerId
+    urgency: Urgency
+    waiting: int
+    oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepths(Query[tuple[tuple[QueueDepth, ...], dict[PartnerId, int]]]):
+    """What waits by partner and urgency, and how many are dead by partner; those with none are left out."""
 
 
 # --- receiving -----------------------------------------------------------------------------------------------
@@ -999,6 +1018,9 @@ class OutgoingFrame:
     sequence: int
     envelopes: tuple[Envelope, ...]
     receipts: tuple[ReceiptBatch, ...]
+    traces: tuple[bytes, ...] = ()
+    """Trace contexts beside the envelopes, in their order, empty where there is none; () when no call was sampled.
+    From a partner they are claims: nothing but what is drawn depends on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

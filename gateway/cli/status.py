@@ -47,6 +47,7 @@ def register(application: typer.Typer) -> None:
                 "log_size": answer.log_size,
                 "log_checkpoint_time": instant(answer, "log_checkpoint_time"),
                 "log_problem": answer.log_problem,
+                "telemetry": list(answer.telemetry),
                 "warnings": list(answer.warnings),
             }
         )
@@ -70,6 +71,7 @@ def register(application: typer.Typer) -> None:
                 ),
                 ("log", f"{answer.log_size} entries, {_signed(answer)}"),
                 *((("problem", f"exchange log: {answer.log_problem}"),) if answer.log_problem else ()),
+                *(("telemetry", item) for item in answer.telemetry),
                 *(("warning", warning) for warning in answer.warnings),
             ]
         )

@@ -11,6 +11,7 @@ from gateway.errors import EnvelopeRejected, KeyRetired
 from gateway.exchange.deliver import Backlog
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import unwrap
+from gateway.exchange.observer import UNOBSERVED, Answered, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.exchange.steps import GATEWAY, new_salts, step
@@ -51,8 +52,16 @@ class Courier:
     """Turns a partner's answers into receipts on disk, and seals again what was sealed for a retired key."""
 
     def __init__(
-        self, *, directory: PartnerDirectory, store: Store, codec: Codec, clock: Clock, keys: KeyHolder
+        self,
+        *,
+        directory: PartnerDirectory,
+        store: Store,
+        codec: Codec,
+        clock: Clock,
+        keys: KeyHolder,
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._directory = directory
         self._store = store
         self._codec = codec
@@ -96,7 +105,13 @@ class Courier:
             await self._store.write(
                 CommitReceipts(partner=partner, epoch=epoch, receipts=tuple(receipts), now_ms=now_ms)
             )
-        landed = sum(backlog.land(item.receipt.envelope_digest) is not None for item in receipts)
+        answered = [
+            Answered(item, receipt.outcome, receipt.reason)
+            for receipt in (stored.receipt for stored in receipts)
+            if (item := backlog.land(receipt.envelope_digest)) is not None
+        ]
+        landed = len(answered)
+        self._observer.settled(partner, answered, self._clock.now_ms())
         reason = await self._defer(partner, epoch, backlog, frame, answer)
         # What got neither receipt nor deferral is read from the database again if it still waits there.
         for item in frame:

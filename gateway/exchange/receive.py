@@ -8,7 +8,6 @@ A repeat gets the same receipt; a known message id with another commitment is re
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.clock import Clock
@@ -28,7 +27,9 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.judged import Judged
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.reception_steps import ReceptionSteps
@@ -37,7 +38,7 @@ from gateway.exchange.threads import Threads, continuation_of
 from gateway.exchange.turns import Turns
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
-from gateway.model.header import Header, Kind, Mode, Urgency
+from gateway.model.header import Kind, Mode, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
@@ -80,22 +81,6 @@ class Policy(Protocol):
     def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision: ...
 
 
-@dataclass(slots=True)
-class _Judged:
-    """What a frame's envelopes came to, by index in the frame."""
-
-    accepted: list[tuple[int, OpenedEnvelope, Body]] = field(default_factory=list)
-    pings: list[tuple[int, OpenedEnvelope]] = field(default_factory=list)
-    refused: list[tuple[int, bytes, str, bytes]] = field(default_factory=list)
-    """With digest, reason, and the message id that the envelope claims."""
-    repeats: list[ReceiptProof] = field(default_factory=list)
-    resealed: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    """Known messages under an envelope that has no receipt yet, with the leaf of when they first came."""
-    retired: list[tuple[int, Header]] = field(default_factory=list)
-    """Sealed for a key that is retired."""
-    deferrals: list[Deferral] = field(default_factory=list)
-
-
 class ReceiveService:
     """Takes in what partners send.
 
@@ -115,7 +100,9 @@ class ReceiveService:
         pool: KeyPool,
         quota: Quota,
         pause: Callable[[], Awaitable[None]],
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._turns = Turns()
         self._effort = Quota(per_second=EFFORT_PER_S, burst=EFFORT_BURST)
         self._recording = ReceptionSteps()
@@ -141,16 +128,18 @@ class ReceiveService:
             ConcurrentUpdate: The same messages kept arriving elsewhere at the same moment.
         """
         self._directory.usable(partner)
+        began = self._observer.began()
         now_ms = self._clock.now_ms()
         if frame.receipts:
             await self._take_receipts(partner, frame.receipts, now_ms)
         batch: ReceiptBatch | None = None
-        judged = _Judged()
+        judged = Judged()
         if frame.envelopes:
             opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
             continues = any(continuation_of(item.header, "").continues for _, item in opened)
             async with self._turns.take(partner, behind=continues):
                 judged, batch = await self._settle(partner, opened, judged, now_ms)
+        self._observer.taken_in(began, partner, frame.traces, judged.counts())
         retired = any(deferral.reason == KeyRetired.reason for deferral in judged.deferrals)
         return FrameAnswer(
             sequence=frame.sequence,
@@ -162,11 +151,11 @@ class ReceiveService:
         )
 
     async def _settle(
-        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged, now_ms: int
-    ) -> tuple[_Judged, ReceiptBatch | None]:
+        self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: Judged, now_ms: int
+    ) -> tuple[Judged, ReceiptBatch | None]:
         """Judge and store, again when the same messages came elsewhere meanwhile."""
         for _ in range(MAX_ROUNDS):
-            attempt = _Judged(refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals))
+            attempt = Judged(refused=list(judged.refused), retired=judged.retired, deferrals=list(judged.deferrals))
             await self._judge(partner, opened, attempt)
             batch, stored = await self._commit(partner, attempt, now_ms)
             if stored:
@@ -192,7 +181,7 @@ class ReceiveService:
         )
 
     async def _open_all(
-        self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: _Judged, now_ms: int
+        self, partner: PartnerId, envelopes: tuple[Envelope, ...], judged: Judged, now_ms: int
     ) -> list[tuple[int, OpenedEnvelope]]:
         def verify_key(key_id: bytes) -> VerifyKey:
             return self._directory.verify_key(partner, KeyPurpose.ENVELOPE, key_id, now_ms)
@@ -242,7 +231,7 @@ class ReceiveService:
                 if index >= FREE_OPENINGS:
                     self._effort.take(partner.code, Urgency.U3, now_ms)
 
-    async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: _Judged) -> None:
+    async def _judge(self, partner: PartnerId, opened: list[tuple[int, OpenedEnvelope]], judged: Judged) -> None:
         ids = (*(item.header.message_id for _, item in opened), *(header.message_id for _, header in judged.retired))
         known = await self._store.read(KnownMessages(sender=partner, message_ids=ids)) if ids else {}
         unsealed: dict[ThreadId, int] = {}
@@ -311,7 +300,7 @@ class ReceiveService:
                 threads.add(continuation)
         return body
 
-    async def _commit(self, partner: PartnerId, judged: _Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
+    async def _commit(self, partner: PartnerId, judged: Judged, now_ms: int) -> tuple[ReceiptBatch | None, bool]:
         stated = [
             *((index, item.digest, Outcome.RECEIVED, "") for index, item, _ in judged.accepted),
             *((index, item.digest, Outcome.RECEIVED, "") for index, item in judged.pings),

@@ -23,6 +23,7 @@ from gateway.errors import (
 )
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
@@ -68,6 +69,8 @@ class Submission:
     request_digest: bytes
     """SHA-256 of the draft's bytes: tells a repeat from a reuse."""
     draft: Draft
+    trace: bytes = b""
+    """Trace context of the call; empty when it is not sampled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,9 @@ class SubmitService:
         quota: Quota,
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._directory = directory
         self._policy = policy
         self._store = store
@@ -157,6 +162,7 @@ class SubmitService:
         Raises:
             StoreUnavailable: Nothing of the batch was accepted.
         """
+        began = self._observer.began()
         now_ms = self._clock.now_ms()
         answers: list[SubmissionResult | GatewayError | None] = [None] * len(submissions)
         jobs: list[_Job] = []
@@ -175,7 +181,9 @@ class SubmitService:
             jobs = await self._round(jobs, answers, now_ms)
         for job in jobs:
             answers[job.index] = ConcurrentUpdate("other messages of the thread kept coming in between")
-        return [answer for answer in answers if answer is not None]
+        told = [answer for answer in answers if answer is not None]
+        self._observer.submitted(began, submissions, told)
+        return told
 
     async def _round(
         self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None], now_ms: int
@@ -211,6 +219,8 @@ class SubmitService:
             match result.status:
                 case SubmissionStatus.NEW:
                     answers[job.index] = result
+                    if job.submission.trace:
+                        self._observer.released(job.message_id, job.submission.trace)
                     for envelope in envelopes:
                         self._ready(envelope)
                 case SubmissionStatus.REPEATED:

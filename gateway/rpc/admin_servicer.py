@@ -69,6 +69,8 @@ class GatewayStatus:
     log_checkpoint_ms: int | None = None
     log_problem: str = ""
     """Why the log is not signed any more; empty when all is well."""
+    telemetry: tuple[str, ...] = ()
+    """Where metrics and traces go, in words; empty when nowhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +193,7 @@ class AdminServicer:
             ],
             log_size=status.log_size,
             log_problem=status.log_problem,
+            telemetry=status.telemetry,
         )
         if status.log_checkpoint_ms is not None:
             set_time(response.log_checkpoint_time, status.log_checkpoint_ms)

@@ -28,6 +28,8 @@ from gateway.rpc.convert.view import (
 )
 from gateway.rpc.pipeline import answer_in_order
 from gateway.rpc.status import error_detail
+from gateway.telemetry.calls import UNWATCHED, Calls
+from gateway.telemetry.current import current_trace
 
 WINDOW_FRAMES: Final = 8
 """Frames of one stream worked on at once: keeps two batches of 128 full with frames of 32."""
@@ -77,7 +79,9 @@ class ExchangeServicer:
         reading: Reading,
         acknowledging: Acknowledging,
         submitters: Mapping[str, Submitter],
+        calls: Calls = UNWATCHED,
     ) -> None:
+        self._calls = calls
         self._own = own
         self._submitting = submitting
         self._reading = reading
@@ -105,7 +109,8 @@ class ExchangeServicer:
         submitter = self._submitter(caller)
 
         async def answer(frame: pb.SubmitMessagesRequest) -> pb.SubmitMessagesResponse:
-            return await self._submit_frame(frame, submitter)
+            with self._calls.frame():
+                return await self._submit_frame(frame, submitter)
 
         async for response in answer_in_order(requests, answer, WINDOW_FRAMES):
             yield response
@@ -200,7 +205,11 @@ def _submission(request: pb.SubmitMessageRequest, submitter: Submitter) -> Submi
         raise FieldInvalid("draft", "is required")
     draft = draft_from_proto(request.draft)
     return Submission(
-        submitter=submitter, request_id=request_id, request_digest=request_digest(request.draft), draft=draft
+        submitter=submitter,
+        request_id=request_id,
+        request_digest=request_digest(request.draft),
+        draft=draft,
+        trace=current_trace(),
     )
 
 

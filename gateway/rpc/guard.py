@@ -7,15 +7,12 @@ offered, size, deadline, parse, declared rules, act. Servicers raise GatewayErro
 
 import asyncio
 import contextlib
-import os
 import re
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
-import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -23,7 +20,6 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from gateway.errors import (
-    Broken,
     CallerUnknown,
     DeadlineTooShort,
     FieldInvalid,
@@ -42,11 +38,10 @@ from gateway.ids import PartnerId
 from gateway.rpc.callers import Authenticator, Caller, Presented, presented_by, with_token
 from gateway.rpc.convert.field import check_rules
 from gateway.rpc.methods import Listener, Method, methods_of, row_of
+from gateway.rpc.refusals import refuse
 from gateway.rpc.rejected import RejectedCallers
-from gateway.rpc.status import internal_status, is_catalogued, to_status
 from gateway.rpc.tokens import TokenAuthenticator
-
-log = structlog.get_logger(__name__)
+from gateway.telemetry.calls import UNWATCHED, Calls, WatchedCall
 
 MIN_REMAINING_S: Final = 0.1
 """Less time than this does not suffice for a commit on a busy disk: better refused than done and not told."""
@@ -54,6 +49,9 @@ END_GRACE_S: Final = 5.0
 """How long a stream that reached its age may still answer what it has read."""
 _ONE_TOO_MANY_MS: Final = 1000
 """When the caller of a stream that had to make room for its newer ones may come again."""
+_OK: Final = "OK"
+_CANCELLED: Final = "CANCELLED"
+"""What a call ended with when nobody says otherwise: its caller went away."""
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 Context = Any
@@ -125,8 +123,10 @@ class Guard:
         *,
         max_age_s: float | None = None,
         tokens: TokenAuthenticator | None = None,
+        calls: Calls = UNWATCHED,
     ) -> None:
         self._tokens = tokens
+        self._calls = calls
         self._listener = listener
         self._authenticator = authenticator
         self._rejected = rejected
@@ -176,21 +176,29 @@ class Guard:
     # --- calls -----------------------------------------------------------------------------------------------
 
     async def _run_unary(self, route: _Route, context: Context, data: bytes) -> bytes:
+        call, caller, code = self._calls.begin(self._listener.value, route.name), None, _CANCELLED
         try:
             caller, _ = await self._admit(route, context)
+            self._may_trace(call, context)
             _check_deadline(context)
             response: Message = await route.function(_parse(route, data), caller)
-            return response.SerializeToString()
+            answer = response.SerializeToString()
+            code = _OK
+            return answer
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the caller
-            status = self._status_of(route, error)
+            status, code = self._refuse(route, error, caller, call)
+        finally:
+            call.ended(code)
         await context.abort_with_status(rpc_status.to_status(status))
         raise RuntimeError("abort returned")
 
     async def _run_stream(self, route: _Route, context: Context, data: bytes | None) -> None:
+        call, caller, code = self._calls.begin(self._listener.value, route.name), None, _CANCELLED
         stream: _OpenStream | None = None
         timers: list[asyncio.TimerHandle] = []
         try:
             caller, presented = await self._admit(route, context)
+            self._may_trace(call, context)
             stream = _OpenStream(route.name, caller, presented, asyncio.current_task(), reads=data is None)
             self._make_room(route, caller)
             self._streams[stream] = None
@@ -199,19 +207,22 @@ class Guard:
             async with contextlib.aclosing(route.function(argument, caller)) as responses:
                 async for response in responses:
                     await context.write(response.SerializeToString())
-            status = None
+            status, code = None, _OK
         except asyncio.CancelledError:
             if stream is None or (stream.error is None and not stream.ending):
                 raise
             # We ended it, not the caller: live on long enough to say so.
             stream.task.uncancel()
-            status = None if stream.error is None else self._status_of(route, stream.error)
+            status, code = None, _OK
+            if stream.error is not None:
+                status, code = self._refuse(route, stream.error, caller, call)
         except Exception as error:  # noqa: BLE001 - whatever it is, its text must not reach the caller
             if context.cancelled() or context.done():
                 # The caller is gone; writing to it is no incident.
                 return
-            status = self._status_of(route, error)
+            status, code = self._refuse(route, error, caller, call)
         finally:
+            call.ended(code)
             for timer in timers:
                 timer.cancel()
             if stream is not None:
@@ -282,20 +293,15 @@ class Guard:
             raise MethodUnimplemented(f"{route.name} is not offered by this version")
         return caller, presented
 
-    def _status_of(self, route: _Route, error: Exception) -> status_pb2.Status:
-        if isinstance(error, GatewayError) and is_catalogued(error):
-            if isinstance(error, Broken):
-                log.error("call.broken", method=route.name, reason=error.reason)
-            return to_status(error, to_partner=self._listener is Listener.FEDERATION)
-        incident_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
-        log.error(
-            "call.failed",
-            method=route.name,
-            incident_id=incident_id,
-            error_type=type(error).__name__,
-            frames=_frames(error),
-        )
-        return internal_status(incident_id)
+    def _may_trace(self, call: WatchedCall, context: Context) -> None:
+        """Let those of our own side begin a trace; a partner's wish counts nothing."""
+        if self._listener is not Listener.FEDERATION:
+            call.admitted(context.invocation_metadata)
+
+    def _refuse(
+        self, route: _Route, error: Exception, caller: Caller | None, call: WatchedCall
+    ) -> tuple[status_pb2.Status, str]:
+        return refuse(error, listener=self._listener, method=route.name, caller=caller, call=call)
 
     # --- open streams ----------------------------------------------------------------------------------------
 
@@ -358,14 +364,3 @@ def _parse(route: _Route, data: bytes) -> Message:
             raise FrameMalformed(f"the frame breaks a rule: {error.text}") from None
         raise
     return request
-
-
-def _frames(error: BaseException) -> str:
-    """Return where an error came from: files, lines and functions, never texts or values, which may be content."""
-    trail = []
-    step = error.__traceback__
-    while step is not None:
-        code = step.tb_frame.f_code
-        trail.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}:{code.co_name}")
-        step = step.tb_next
-    return " > ".join(trail[-8:])

@@ -28,11 +28,12 @@ from gateway.rpc.callers import (
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.guard import Guard
-from gateway.rpc.health import HealthServicer, ReflectionServicer
+from gateway.rpc.health import Availability, ClosedReflection, HealthServicer, ReflectionServicer
 from gateway.rpc.methods import FRAME_BYTES, Listener, services_on
 from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.tls import Roots, anonymous_credentials, partner_roots, server_credentials
 from gateway.rpc.tokens import KeySource, TokenAuthenticator
+from gateway.telemetry.calls import UNWATCHED, Calls
 
 SOCKET_FILE: Final = "admin.sock"
 _SOCKET_PATH_BYTES: Final = 107
@@ -139,6 +140,7 @@ def federation_listener(
     servicer: FederationServicer,
     rejected: RejectedCallers,
     max_stream_age_s: float | None = None,
+    calls: Calls = UNWATCHED,
 ) -> ListenerServer:
     """Return the listener for partner gateways.
 
@@ -151,8 +153,15 @@ def federation_listener(
         servicer: Answers.
         rejected: Remembers who was turned away.
         max_stream_age_s: Instead of that in methods.py.
+        calls: Counts and draws calls.
     """
-    guard = Guard(Listener.FEDERATION, PartnerAuthenticator(directory, clock), rejected, max_age_s=max_stream_age_s)
+    guard = Guard(
+        Listener.FEDERATION,
+        PartnerAuthenticator(directory, clock),
+        rejected,
+        max_age_s=max_stream_age_s,
+        calls=calls,
+    )
     directory.on_change(guard.recheck)
     credentials = server_credentials(identity, partner_roots(directory.tls_roots, own_roots))
     services = dict.fromkeys(services_on(Listener.FEDERATION), servicer)
@@ -191,6 +200,9 @@ def exchange_listener(
     rejected: RejectedCallers,
     max_stream_age_s: float | None = None,
     tokens: TokenSettings | None = None,
+    calls: Calls = UNWATCHED,
+    store: Availability | None = None,
+    reflection: bool = True,
 ) -> ListenerServer:
     """Return the listener for this state's own systems, with health and reflection.
 
@@ -206,6 +218,9 @@ def exchange_listener(
         rejected: Remembers who was turned away.
         max_stream_age_s: Instead of that in methods.py.
         tokens: Whose access tokens are taken; None for none.
+        calls: Counts and draws calls.
+        store: Whether what is handed in can be stored; without it health says that it can.
+        reflection: Whether callers are shown the descriptors.
     """
     authenticator = SystemAuthenticator(own=own, roots=own_roots, registered=submitters, clock=clock)
     gate = None
@@ -213,15 +228,15 @@ def exchange_listener(
         gate = TokenAuthenticator(
             issuers=tokens.issuers, default_resource=f"https://{address}", systems=authenticator, clock=clock
         )
-    guard = Guard(Listener.EXCHANGE, authenticator, rejected, max_age_s=max_stream_age_s, tokens=gate)
+    guard = Guard(Listener.EXCHANGE, authenticator, rejected, max_age_s=max_stream_age_s, tokens=gate, calls=calls)
     found = services_on(Listener.EXCHANGE)
     names: Sequence[str] = [item.full_name for item in found]
-    health = HealthServicer(names)
+    health = HealthServicer(names, store=store)
     servicers: dict[str, object] = {
         "concord.v1.ExchangeService": servicer,
         "concord.v1.AuditService": audit,
         "grpc.health.v1.Health": health,
-        "grpc.reflection.v1alpha.ServerReflection": ReflectionServicer(names),
+        "grpc.reflection.v1alpha.ServerReflection": ReflectionServicer(names) if reflection else ClosedReflection(),
     }
     services = {item: servicers.get(item.full_name) for item in found}
     bind = _bind_tls(address, "listen.exchange", server_credentials(identity, own_roots))
@@ -231,10 +246,15 @@ def exchange_listener(
 
 
 def admin_listener(
-    *, home: Path, backend: AdminBackend, audit: AuditServicer | None, rejected: RejectedCallers
+    *,
+    home: Path,
+    backend: AdminBackend,
+    audit: AuditServicer | None,
+    rejected: RejectedCallers,
+    calls: Calls = UNWATCHED,
 ) -> ListenerServer:
     """Return the listener for operators: a Unix socket in the home that only this user may open."""
-    guard = Guard(Listener.ADMIN, SocketAuthenticator(), rejected)
+    guard = Guard(Listener.ADMIN, SocketAuthenticator(), rejected, calls=calls)
     servicers: dict[str, object] = {
         "concord.v1.AdminService": AdminServicer(backend),
         "concord.v1.AuditService": audit,

@@ -94,6 +94,8 @@ class ToldError:
     max_bytes: int | None = None
     partner: str = ""
     incident_id: str = ""
+    request_id: str = ""
+    """Names the call in the other gateway's log."""
 
     @property
     def retryable(self) -> bool:
@@ -179,8 +181,17 @@ def from_status(status: status_pb2.Status) -> ToldError | None:
             max_bytes=_number(data.get("maxBytes")),
             partner=_cut(data.get("partner", "")),
             incident_id=_cut(data.get("incidentId", "")),
+            request_id=_request_id(status),
         )
     return None
+
+
+def _request_id(status: status_pb2.Status) -> str:
+    named = error_details_pb2.RequestInfo()
+    for detail in status.details:
+        if detail.Unpack(named):
+            return _cut(named.request_id)
+    return ""
 
 
 def _text(error: GatewayError, *, to_partner: bool) -> str:

@@ -55,6 +55,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.SentSecrets: sending.sent_secrets,
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
+    ports.QueueDepths: sending.queue_depths,
     ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,

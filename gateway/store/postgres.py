@@ -14,6 +14,7 @@ Rules:
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -58,6 +59,7 @@ class PostgresStore:
         self._closed = False
         self._connection: AsyncConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._tell: Callable[[int, float], None] | None = None
 
     async def start(self) -> None:
         """Begin to take operations and to listen for other replicas."""
@@ -112,6 +114,10 @@ class PostgresStore:
     def subscribe(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call wake after a commit that touched the topic, on whatever replica; see Store.subscribe."""
         return self._wakes.subscribe(topic, wake)
+
+    def on_commit(self, tell: Callable[[int, float], None]) -> None:
+        """Call tell after each commit; see Store.on_commit."""
+        self._tell = tell
 
     async def close(self) -> None:
         """Finish what is queued and close."""
@@ -189,11 +195,14 @@ class PostgresStore:
         try:
             if self._connection is None:
                 self._connection = await self._engine.connect()
+            began_s = time.perf_counter()
             results, topics = await self._connection.run_sync(_apply, operations, alone)
         except Exception as error:
             if isinstance(postgres_failure(error, ""), StoreUnavailable):
                 await self._drop_connection()
             raise
+        if self._tell is not None:
+            self._tell(len(operations), time.perf_counter() - began_s)
         # Other replicas hear of it by NOTIFY; here there is no need to wait for that.
         self._wakes.wake(topics)
         return results

@@ -14,6 +14,8 @@ from gateway.ports import (
     ExpiringEnvelopes,
     Follower,
     MessageSecrets,
+    QueueDepth,
+    QueueDepths,
     QueueSummaries,
     QueueSummary,
     ReplaceEnvelope,
@@ -213,6 +215,22 @@ def queue_summaries(session: Session, _: QueueSummaries) -> tuple[QueueSummary, 
             )
         )
     return tuple(summaries)
+
+
+DEPTHS: Final = Statement(
+    select(outbox.c.partner, outbox.c.urgency, func.count(), func.min(outbox.c.create_ms))
+    .where(outbox.c.state == constant(WAITING))
+    .group_by(outbox.c.partner, outbox.c.urgency)
+)
+
+
+def queue_depths(session: Session, _: QueueDepths) -> tuple[tuple[QueueDepth, ...], dict[PartnerId, int]]:
+    """Return what waits per partner and urgency, and what is dead per partner."""
+    waiting = tuple(
+        QueueDepth(partner=PartnerId(partner), urgency=Urgency(urgency), waiting=count, oldest_ms=oldest_ms)
+        for partner, urgency, count, oldest_ms in session.rows(DEPTHS)
+    )
+    return waiting, {PartnerId(partner): count for partner, count in session.rows(DEAD)}
 
 
 _SECRET_COLUMNS = (sent.c.thread_id, outbox.c.previous_digest, sent.c.key_id, message_key.c.wrapped)

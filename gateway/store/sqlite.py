@@ -92,6 +92,10 @@ class SqliteStore:
         """Call wake after a commit that touched the topic; see Store.subscribe."""
         return self._wakes.subscribe(topic, wake)
 
+    def on_commit(self, tell: Callable[[int, float], None]) -> None:
+        """Call tell after each commit, in the writer's thread; see Store.on_commit."""
+        self._writer.tell = tell
+
     async def close(self) -> None:
         """Finish what is queued and close."""
         if self._closed:

@@ -58,6 +58,8 @@ class Writer:
         self._counters = load_counters(self._main)
         self._corrupt: StoreCorrupt | None = None
         self._unchecked = False
+        self.tell: Callable[[int, float], None] | None = None
+        """Hears of each commit: operations and seconds."""
 
     def run(self) -> None:
         """Write until told to stop."""
@@ -125,6 +127,7 @@ class Writer:
 
     def _commit(self, operations: Sequence[Operation[Any]], *, alone: bool) -> tuple[list[Any], set[str]]:
         """Apply and commit; raise with nothing written."""
+        began_s = time.perf_counter()
         counters = dict(self._counters)
         tx = SqliteTransaction(self._cursor, counters, alone=alone)
         try:
@@ -142,6 +145,8 @@ class Writer:
                 self._main.rollback()
             raise
         self._counters = counters
+        if self.tell is not None:
+            self.tell(len(operations), time.perf_counter() - began_s)
         return results, tx.topics
 
     def _checkpoint(self) -> None:

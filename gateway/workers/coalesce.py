@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import GatewayError, QuotaExceeded
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.submit import Submission, SubmitService, Submitter, Validation
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
@@ -39,7 +40,8 @@ class CoalescedSubmit:
         max_queued_bytes: Bodies that may wait in memory. Beyond it callers are told to come back, except for U0.
     """
 
-    def __init__(self, service: SubmitService, max_queued_bytes: int) -> None:
+    def __init__(self, service: SubmitService, max_queued_bytes: int, observer: Observer = UNOBSERVED) -> None:
+        self._observer = observer
         self._service = service
         self._max_queued_bytes = max_queued_bytes
         self._queued_bytes = 0
@@ -52,14 +54,18 @@ class CoalescedSubmit:
         """Accept what may leave; see SubmitService.submit."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Answer]] = [loop.create_future() for _ in submissions]
+        put_off: list[Submission] = []
         for submission, future in zip(submissions, futures, strict=True):
             draft = submission.draft
             if self._queued_bytes >= self._max_queued_bytes and draft.urgency is not Urgency.U0:
                 future.set_result(QuotaExceeded(RETRY_AFTER_MS))
+                put_off.append(submission)
                 continue
             self._queued += 1
             self._queued_bytes += len(draft.body_bytes)
             self._queues[draft.urgency].append((submission, future))
+        if put_off:
+            self._observer.submitted(0, put_off, [QuotaExceeded(RETRY_AFTER_MS)] * len(put_off))
         self._start()
         return list(await asyncio.gather(*futures)) if len(futures) > 1 else [await future for future in futures]
 
@@ -107,6 +113,7 @@ class CoalescedSubmit:
             answers = await self._service.submit([submission for submission, _ in batch])
         except GatewayError as error:
             answers = [error] * len(batch)
+            self._observer.submitted(0, [submission for submission, _ in batch], answers)
         except BaseException as error:
             # A bug must reach every caller, and the guard at the edge turns it into INTERNAL.
             for _, future in batch:

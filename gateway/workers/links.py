@@ -10,6 +10,7 @@ from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope
 from gateway.ids import PartnerId, uuid7
@@ -37,7 +38,9 @@ class Links:
         prefetch: Prefetch,
         log: LogKeeper,
         recovered_card: Callable[[], SignedCard | None] = lambda: None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._directory = directory
         self._store = store
         self._carrier = carrier
@@ -113,6 +116,7 @@ class Links:
                 clock=self._clock,
                 prefetch=self._prefetch,
                 log=self._log,
+                observer=self._observer,
                 recovered_card=self._recovered_card,
             )
         )

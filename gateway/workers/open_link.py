@@ -18,6 +18,7 @@ from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Backlog, Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.observer import Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.sealed_rows import ReadyEnvelope, ready_from_row
 from gateway.ids import PartnerId
@@ -87,6 +88,7 @@ class LinkParts:
     prefetch: Prefetch
     """Shared by all links of this process."""
     log: LogKeeper
+    observer: Observer
     recovered_card: Callable[[], SignedCard | None]
     """Gives our last card that the recovery key has signed."""
 
@@ -262,6 +264,7 @@ class OpenLink:
                 sequence=sequence,
                 envelopes=tuple([item.envelope for item in envelopes]),
                 receipts=tuple([_alone(self._parts.keys.receipt_that_counts(item.proof)) for item in receipts]),
+                traces=self._parts.observer.sending(self._parts.partner, envelopes),
             )
             if not self._under_way:
                 self._heard_ms = self._parts.clock.now_ms()

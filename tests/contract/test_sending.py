@@ -21,6 +21,8 @@ from gateway.ports import (
     FindRequest,
     Follower,
     OutboxRow,
+    QueueDepth,
+    QueueDepths,
     QueueSummaries,
     QueueSummary,
     ReplaceEnvelope,
@@ -342,6 +344,33 @@ async def test_receipt_that_comes_after_burial_wins(store, make):
     (delivery,) = (await store.read(FindMessage(sender=CN, message_id=message.message_id))).deliveries
     assert delivery.state == "received"
     assert await store.read(QueueSummaries()) == ()
+
+
+async def test_depths_tell_what_waits_at_each_urgency_and_what_is_dead(store, make):
+    assert await store.read(QueueDepths()) == ((), {})
+    short = make.sealed(TH, expire_ms=NOW + 10)
+    await store.write(submit(make.sealed(TH, LA, urgency=Urgency.U3), short))
+    make.now_ms += 5
+    await store.write(submit(make.sealed(TH, urgency=Urgency.U0), make.sealed(TH, urgency=Urgency.U3)))
+    negative = receipt(short.digest, Outcome.EXPIRED, issuer=CN, time_ms=NOW + 11)
+    await store.write(BuryEnvelopes(rows=((TH, short.message_id, negative),), now_ms=NOW + 11))
+    depths, dead = await store.read(QueueDepths())
+    assert dead == {TH: 1}
+    assert set(depths) == {
+        QueueDepth(partner=TH, urgency=Urgency.U0, waiting=1, oldest_ms=NOW + 5),
+        QueueDepth(partner=TH, urgency=Urgency.U3, waiting=2, oldest_ms=NOW),
+        QueueDepth(partner=LA, urgency=Urgency.U3, waiting=1, oldest_ms=NOW),
+    }
+
+
+async def test_each_commit_is_told_with_its_size_and_a_failed_one_is_not(store, make):
+    told = []
+    store.on_commit(lambda operations, seconds: told.append((operations, seconds)))
+    await asyncio.gather(*(store.write(submit(make.sealed(TH))) for _ in range(5)))
+    with pytest.raises(LeaseLost):
+        await store.write(replace(receipts(receipt(blob(32))), epoch=99))
+    assert sum(operations for operations, _ in told) in {5, 6}
+    assert all(seconds > 0 for _, seconds in told)
 
 
 async def test_summaries_tell_what_waits_since_when_and_how_urgent(store, make):

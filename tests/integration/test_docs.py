@@ -24,7 +24,7 @@ PAGES = [
     ),
 ]
 GIVEN = "<!-- given: cn and th are up and know each other -->"
-PORTS = ("7443", "7444", "7543", "7544")
+PORTS = ("7443", "7444", "7543", "7544", "9464")
 """Ports that the documents use; tests take free ones."""
 __all__ = ["postgres_server", "postgres_url"]  # fixtures, found here by name
 
@@ -125,7 +125,8 @@ def test_a_document_shows_what_happens(page, tmp_path, request):
     if GIVEN in text:
         both = request.getfixturevalue("pair")
         both.start()
-        folder, variables, ports, given = both.clone, both.environment, both.ports, tuple(both.running.values())
+        folder, variables, given = both.clone, both.environment, tuple(both.running.values())
+        ports = [*both.ports, str(free_port())]
     else:
         folder, variables, ports, given = links(tmp_path), environment(tmp_path), [str(free_port()) for _ in PORTS], ()
     for told, real in zip(PORTS, ports, strict=True):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.errors import QuotaExceeded, StoreUnavailable
+from gateway.exchange.observer import Unobserved
 from gateway.model.header import Urgency
 from gateway.workers.coalesce import BATCH, BATCH_BYTES, CoalescedSubmit
 
@@ -121,3 +122,27 @@ async def test_a_batch_is_bounded_in_bytes_but_one_large_draft_is_taken() -> Non
     large = [submission(size=BATCH_BYTES // 2) for _ in range(4)]
     assert await coalesced.submit([submission(size=BATCH_BYTES + 1), *large]) != []
     assert service.batches == [1, 2, 2]
+
+
+class Counting(Unobserved):
+    def __init__(self) -> None:
+        self.told: list[tuple[int, set[str]]] = []
+
+    def submitted(self, began, submissions, answers) -> None:
+        self.told.append((len(submissions), {answer.reason for answer in answers}))
+
+
+async def test_what_no_batch_took_is_told_to_whoever_counts() -> None:
+    service, counting = SlowService(), Counting()
+    coalesced = CoalescedSubmit(service, 100, counting)
+    service.error = StoreUnavailable("the disk is full")
+    running = asyncio.create_task(coalesced.submit([submission(size=100)]))
+    await asyncio.sleep(0)
+    queued = asyncio.create_task(coalesced.submit([submission(size=100)]))
+    await asyncio.sleep(0)
+    await coalesced.submit([submission(), submission()])
+    service.gate.set()
+    await asyncio.gather(running, queued)
+    assert sorted(counting.told, key=str) == [
+        (1, {"STORE_UNAVAILABLE"}), (1, {"STORE_UNAVAILABLE"}), (2, {"QUOTA_EXCEEDED"}),
+    ]  # fmt: skip

@@ -9,6 +9,8 @@ import structlog
 
 from gateway.errors import FieldInvalid
 from gateway.telemetry import ALLOWED, allow_listed, configure_logging
+from gateway.telemetry.context import to_context
+from gateway.telemetry.current import TRACE
 
 SECRET = "Somchai Jaidee, passport AA1234567"
 
@@ -130,3 +132,15 @@ def test_what_is_below_the_level_is_not_written(stream):
     configure_logging(stream, logging.WARNING)
     structlog.get_logger("tests").info("message.taken")
     assert not stream.getvalue()
+
+
+def test_line_of_a_sampled_call_names_its_trace_and_others_name_none(log, stream):
+    log.info("call.refused", request_id="1")
+    token = TRACE.set(to_context(0xAB, 0xCD))
+    try:
+        log.info("call.refused", request_id="2")
+    finally:
+        TRACE.reset(token)
+    plain, sampled = lines(stream)
+    assert "trace_id" not in plain
+    assert (sampled["trace_id"], sampled["span_id"]) == ("00" * 15 + "ab", "00" * 7 + "cd")

@@ -307,6 +307,8 @@ def frame_from_proto(frame: link_pb.LinkRequest) -> OutgoingFrame:
         sequence=frame.sequence,
         envelopes=tuple(envelope_from_proto(item, _encapsulation_of(item, by_digest)) for item in frame.envelopes),
         receipts=tuple(receipt_batch_from_proto(item) for item in frame.receipts),
+        # A mistake in what is only drawn is no reason to refuse what is exchanged.
+        traces=tuple(frame.trace_contexts) if len(frame.trace_contexts) == len(frame.envelopes) else (),
     )
 
 
@@ -317,6 +319,7 @@ def frame_to_proto(frame: OutgoingFrame) -> link_pb.LinkRequest:
         encapsulations=dict.fromkeys(item.encapsulation for item in frame.envelopes if item.encapsulation),
         envelopes=[envelope_to_proto(item, with_encapsulation=False) for item in frame.envelopes],
         receipts=[receipt_batch_to_proto(item) for item in frame.receipts],
+        trace_contexts=frame.traces,
     )
 
 

@@ -156,7 +156,7 @@ def test_database_password_is_shown_nowhere(tmp_path):
 
 def test_every_key_is_explained_in_the_reference():
     text = (Path(__file__).parents[3] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
-    sections = {"listen", "public", "system", "connector", "limits"}
+    sections = {"listen", "public", "system", "connector", "limits", "telemetry"}
     for name, field in Config.model_fields.items():
         if name not in sections:
             assert f"| `{name}` |" in text
@@ -166,3 +166,33 @@ def test_every_key_is_explained_in_the_reference():
         model = annotation if hasattr(annotation, "model_fields") else annotation.__args__[0]
         for key in model.model_fields:
             assert f"| `{key}` |" in text
+
+
+def test_telemetry_is_off_by_default_and_headers_are_found_from_the_home(tmp_path):
+    off = load_config(write(tmp_path, MINIMAL)).telemetry
+    assert (off.prometheus, off.otlp, off.trace_ratio) == (None, None, None)
+    text = MINIMAL + '[telemetry]\notlp = "https://c.example:4317"\notlp_headers_file = "h"\ntrace_ratio = 0\n'
+    on = load_config(write(tmp_path, text)).telemetry
+    assert (on.otlp, on.otlp_headers_file, on.trace_ratio) == ("https://c.example:4317", tmp_path / "h", 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'prometheus = "9464"', 'otlp = "c.example:4317"', 'otlp = "ftp://c.example:1"', 'otlp = "http://c.example"',
+        'otlp = "http://user:secret@c.example:1"', 'otlp = "http://c.example:1/v1/traces"', "trace_ratio = 0.5",
+        'otlp = "http://c.example:1"\ntrace_ratio = 1.5', 'otlp = "http://c.example:1"\ntrace_ratio = nan',
+        'otlp_headers_file = "h"', "partner_traces_per_s = -1", "promethius = 1",
+    ],
+)  # fmt: skip
+def test_telemetry_that_cannot_be_is_refused_and_no_password_is_quoted(tmp_path, line):
+    assert "secret" not in refusal(tmp_path, f"{MINIMAL}[telemetry]\n{line}\n")
+
+
+@pytest.mark.parametrize(("mode", "reflects"), [("test", True), ("exercise", True), ("actual", False)])
+def test_reflection_is_off_in_mode_actual_until_it_is_asked_for(tmp_path, mode, reflects):
+    text = f'partner = "th"\nmode = "{mode}"\n'
+    assert load_config(write(tmp_path, text)).reflects is reflects
+    for stated in ("true", "false"):
+        config = load_config(write(tmp_path, f"{text}[listen]\nreflection = {stated}\n"))
+        assert config.reflects is (stated == "true")

@@ -30,6 +30,7 @@ from gateway.model.text import LocalizedText, TextOrigin
 from gateway.ports import Codec, Deferral, FrameAnswer, OutgoingFrame
 from gateway.rpc.convert import WireCodec, draft_from_proto
 from gateway.rpc.convert.envelope import answer_from_proto, answer_to_proto, frame_from_proto, frame_to_proto
+from gateway.rpc.convert.field import check_rules
 from gateway.rpc.convert.message import MAX_BODY_BYTES, draft_to_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 
@@ -494,6 +495,22 @@ def test_an_encapsulation_the_frame_lacks_leaves_its_envelope_without_and_spares
     del message.encapsulations[1]
     taken = frame_from_proto(federation_service_pb2.LinkRequest.FromString(message.SerializeToString()))
     assert [item.encapsulation for item in taken.envelopes] == [one, b"", b""]
+
+
+def test_trace_contexts_travel_beside_envelopes_and_others_than_as_many_are_ignored() -> None:
+    one = b"1" * 1168
+    frame = OutgoingFrame(
+        sequence=1, envelopes=(envelope(one), envelope(one)), receipts=(), traces=(b"", b"t" * 24 + b"\1")
+    )
+    message = frame_to_proto(frame)
+    assert frame_from_proto(message) == frame
+    assert b"t" * 24 not in b"".join(item.SerializeToString() for item in message.envelopes)
+    message.trace_contexts.append(b"t" * 100_000)
+    assert frame_from_proto(message) == dataclasses.replace(frame, traces=())
+    message.trace_contexts.extend([b""] * 256)
+    with pytest.raises(FieldInvalid):
+        check_rules(message)
+    assert frame_to_proto(dataclasses.replace(frame, traces=())).trace_contexts == []
 
 
 def test_an_answer_travels_whole() -> None:

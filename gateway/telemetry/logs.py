@@ -11,12 +11,16 @@ from typing import Any, Final, TextIO, cast
 
 import structlog
 
+from gateway.telemetry.context import ids_of
+from gateway.telemetry.current import current_trace
+
 ALLOWED: Final = frozenset(
     {
         "event", "level", "timestamp", "logger",
         "partner", "reason", "retry_ms", "epoch", "worker", "method", "caller", "incident_id", "error_type", "frames",
         "message_id", "envelope_id", "kind", "mode", "urgency", "bytes", "count", "endpoint", "fingerprint", "step",
         "sequence", "store", "version", "duration_ms", "peer", "listener", "path", "signal", "attempt",
+        "request_id", "trace_id", "span_id", "code", "connector", "pause_s", "why",
     }
 )  # fmt: skip
 
@@ -59,6 +63,7 @@ def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _error_type,
+            _trace,
             allow_listed,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
@@ -66,6 +71,14 @@ def configure_logging(stream: TextIO | None = None, level: int = logging.INFO) -
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _LossyStream(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+def _trace(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name the trace, when the call that is being handled is sampled."""
+    trace = current_trace()
+    if trace:
+        fields["trace_id"], fields["span_id"] = ids_of(trace)
+    return fields
 
 
 def _error_type(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
