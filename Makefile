@@ -28,7 +28,7 @@ demo: .venv/.run
 	$(BIN)/concord demo $(if $(ONCE),--once) $(ARGS)
 
 test: .venv/.dev
-	$(PY) -m pytest -n 2 -m "not soak" $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile -m "not soak" $(ARGS)
 
 check: .venv/.dev gen
 	$(BIN)/ruff format --check .

@@ -83,7 +83,7 @@ def test_clean_document_is_read_whole_without_findings() -> None:
     assert (alert.provenance.connector, alert.provenance.media_type) == ("cap", "application/cap+xml")
     assert (reading.status, reading.mode, reading.version) == ("Exercise", Mode.EXERCISE, "1.2")
     assert reading.expire_ms == ms("2026-11-23T20:00:00+07:00")
-    assert [check.verdict for check in CapConnector().check(data, 0)] == ["accepted"]
+    assert [check.verdict for _, check in CapConnector().check_all(data, 0)] == ["accepted"]
 
 
 def test_every_optional_element_is_read() -> None:

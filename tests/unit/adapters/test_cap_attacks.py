@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.connectors.cap import CapCheck, check_cap, check_file, document, read_cap
+from adapters.connectors.cap import CapCheck, check_all, check_cap, document, read_cap
 
 NS = "urn:oasis:names:tc:emergency:cap:1.2"
 HEAD = (
@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[set[str], Callable[[str], bytes]]] = {
 @pytest.mark.parametrize("attack", REFUSED)
 def test_attack_is_refused_by_name(attack: str, root: str) -> None:
     reasons, make = REFUSED[attack]
-    (check,) = check_file(make(root))
+    (check,) = tuple(check for _, check in check_all(make(root)))
     assert check.verdict == "refused"
     assert check.reason in reasons
 
