@@ -52,7 +52,6 @@ async def seen_by(other: QuickGateway, gateway: QuickGateway, beyond: int = 0) -
     def size() -> int:
         return max((item.size for item in head_of(other).seen if item.partner == gateway.code), default=0)
 
-    # Each sees the other see it, and notes that, so that both logs grow for ever: any moment will do.
     await eventually(lambda: size() > beyond, 30)
     return size()
 
