@@ -27,6 +27,7 @@ from gateway.errors import (
     MessageTooLarge,
     PolicyDenied,
 )
+from gateway.exchange.alert_chains import entry_of
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.own_keys import KeyHolder
@@ -402,6 +403,7 @@ class ReceiveService:
             proof=proof,
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
             log=log,
+            alert=entry_of(body, self._keys.current.key_encryption),
         )
 
 

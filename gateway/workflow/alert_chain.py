@@ -63,6 +63,8 @@ class KnownAlert:
     """An alert that is stored, as far as its chain is concerned."""
 
     partner: PartnerId
+    key: bytes
+    """Keyed digest of what CAP calls it."""
     message_id: MessageId
     thread_id: ThreadId
     alert_type: AlertType

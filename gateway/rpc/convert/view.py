@@ -80,6 +80,7 @@ def validation_to_proto(validation: Validation) -> pb.ValidateMessageResponse:
         recipients=[item.code for item in validation.recipients],
         expire_time=time_to_proto(validation.expire_ms),
         explanation=validation.decision.explanation,
+        supersedes_id=validation.supersedes.raw if validation.supersedes is not None else b"",
     )
 
 
@@ -109,6 +110,10 @@ def row_to_proto(row: MessageRow) -> pb.MessageView:
         content_commitment=row.content_commitment,
         gap=row.gap,
         state=row.state,
+        alert_state=row.alert_state,
+        alert_reason=row.alert_reason,
+        predecessor=row.predecessor.raw if row.predecessor is not None else b"",
+        successor=row.successor.raw if row.successor is not None else b"",
     )
 
 
