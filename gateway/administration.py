@@ -250,9 +250,12 @@ class Administration:
         own: frozenset[AuthorityId] = frozenset({authority} if authority.partner == self._parts.config.partner else ())
         return Submitter(principal=OPERATOR, authorities=own)
 
-    async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
+    async def inbox(
+        self, page_size: int, page_token: str, *, include_sent: bool
+    ) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
-        rows, token = await self._parts.reader.list(sent=False, page_size=page_size, page_token=page_token)
+        sent = None if include_sent else False
+        rows, token = await self._parts.reader.list(sent=sent, page_size=page_size, page_token=page_token)
         opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
         await self._parts.reader.note_shown(opened, actor=OPERATOR)
         return tuple(opened), token

@@ -75,4 +75,7 @@ CHECK_WORDS: Final = {
     "all_languages_arrived": f"every recipient has all languages ({' '.join(LANGUAGES)})",
     "marked_exercise": "every copy is marked EXERCISE",
     "acknowledged": "the recipients' systems have taken it over, signed",
+    "updated": "on all three sides the update has taken the place of the first alert",
+    "cancelled": "on all three sides the cancellation has ended the update",
+    "logs_sound": "every exchange log is whole: leaves, tree and signed checkpoints agree",
 }

@@ -276,6 +276,20 @@ def place_alerts(tx: Transaction, arrivals: Sequence[Arrival], now_ms: int, *, o
         tx.add_events(standings.events)
 
 
+def doubts(session: Session, shown: Sequence[tuple[str, bytes]], now_ms: int) -> list[EventColumns]:
+    """Return what is to be told of held messages (sender, id) that are shown now: that they are in quarantine."""
+    wanted = set(shown)
+    if not wanted or session.row(ANY_DOUBTFUL) is None:
+        return []
+    found = (_standing(row) for row in session.look_up(BY_ID, sorted({message_id for _, message_id in wanted})))
+    return [
+        (ALERT_QUARANTINED, now_ms, sender, message_id, sender, item.reason)
+        for item in found
+        for sender, message_id in [(item.known.partner.code, item.known.message_id.raw)]
+        if (sender, message_id) in wanted and item.known.state is AlertState.QUARANTINED
+    ]
+
+
 def find_alerts(session: Session, query: FindAlerts) -> tuple[KnownAlert, ...]:
     """Return alerts with what came after them."""
     standings = Standings(session)

@@ -21,7 +21,7 @@ from gateway.ports import (
     WaitingReceipt,
     WaitingReceipts,
 )
-from gateway.store.alerts import Arrival, place_alerts
+from gateway.store.alerts import Arrival, doubts, place_alerts
 from gateway.store.events import MESSAGE_RECEIVED
 from gateway.store.leases import check_epoch
 from gateway.store.log import add_log
@@ -258,6 +258,7 @@ def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> No
     tx.run_for(SHOW, [row[0] for row in rows], new_gap=int(gap))
     reason = "gap" if gap else ""
     tx.add_events([(MESSAGE_RECEIVED, now_ms, row[1], row[2], row[1], reason) for row in rows])
+    tx.add_events(doubts(tx, [(row[1], row[2]) for row in rows], now_ms))
 
 
 def free_held(tx: Transaction, operation: FreeHeld) -> int:

@@ -28,6 +28,9 @@ CHECKS = {
     "all_languages_arrived",
     "marked_exercise",
     "acknowledged",
+    "updated",
+    "cancelled",
+    "logs_sound",
 }
 pytestmark = pytest.mark.timeout(200)
 

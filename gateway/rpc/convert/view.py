@@ -124,10 +124,10 @@ def stored_to_proto(stored: StoredMessage) -> pb.MessageView:
     return message
 
 
-def opened_to_proto(opened: OpenedMessage) -> pb.MessageView:
-    """Return a message; received ones with their body, unless it was erased."""
+def opened_to_proto(opened: OpenedMessage, *, own_body: bool = False) -> pb.MessageView:
+    """Return a message; received ones with their body, unless it was erased, and sent ones if so asked."""
     message = stored_to_proto(opened.stored)
-    if opened.body_bytes is not None and not opened.stored.row.sent:
+    if opened.body_bytes is not None and (own_body or not opened.stored.row.sent):
         # The very bytes that were sealed: parsed, never rebuilt from the model.
         message.body.CopyFrom(message_pb2.Body.FromString(opened.body_bytes))
     return message
