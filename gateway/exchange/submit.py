@@ -78,7 +78,7 @@ class Validation:
     body_bytes: int
     recipients: tuple[PartnerId, ...]
     expire_ms: int
-    supersedes: MessageId | None
+    supersedes: MessageId | None = None
     """The message whose place it would take."""
 
 
