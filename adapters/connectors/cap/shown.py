@@ -16,8 +16,8 @@ from gateway.model.message import Body, Tlp
 from gateway.ports import Desk, MessageRow
 
 STATES: Final = frozenset({"received", "acknowledged", "released"})
-HIDDEN: Final = frozenset({"quarantined", "declined"})
-"""Alerts in doubt, and those that our own people did not take on."""
+CURRENT: Final = frozenset({"issued", "validated", "relayed", "noted", "expired"})
+"""What counts, with expiry seen to apart. One in quarantine is in doubt, one declined our own people did not take on."""
 OVER: Final = frozenset({"superseded", "cancelled"})
 _TLP: Final = {
     "clear": frozenset({Tlp.CLEAR}),
@@ -50,7 +50,7 @@ def may_show(options: ShownOptions, row: MessageRow) -> bool:
     """Return whether a message may be shown, as far as its row says."""
     if row.kind is not Kind.ALERT or row.state not in STATES or (row.sent and not options.own):
         return False
-    if row.alert_state in HIDDEN:
+    if row.alert_state not in CURRENT | OVER:
         return False
     return row.mode is Mode.ACTUAL or (row.mode is Mode.EXERCISE and options.exercises)
 
