@@ -17,7 +17,7 @@ from gateway.ports import Desk, MessageRow
 
 STATES: Final = frozenset({"received", "acknowledged", "released"})
 CURRENT: Final = frozenset({"issued", "validated", "relayed", "noted", "expired"})
-"""What counts, with expiry seen to apart. One in quarantine is in doubt, one declined our own people did not take on."""
+"""What counts, with expiry seen to apart. One in quarantine is in doubt, one declined our people did not take on."""
 OVER: Final = frozenset({"superseded", "cancelled"})
 _TLP: Final = {
     "clear": frozenset({Tlp.CLEAR}),
