@@ -4,6 +4,7 @@ Operators run the gateway; what they do changes keys, partners and queues, never
 """
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
 from gateway.errors import ConcurrentUpdate, FieldInvalid, GatewayError, MessagesWait, NotFound
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
-from gateway.exchange.reader import OpenedMessage
+from gateway.exchange.reader import OpenedMessage, at
 from gateway.exchange.schedule import LinkState
 from gateway.exchange.steps import OPERATOR, step
 from gateway.exchange.submit import Submission, Submitter, Validation
@@ -261,9 +262,12 @@ class Administration:
         own: frozenset[AuthorityId] = frozenset({authority} if authority.partner == self._parts.config.partner else ())
         return Submitter(principal=OPERATOR, authorities=own)
 
-    async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
+    async def inbox(
+        self, page_size: int, page_token: str, *, include_sent: bool
+    ) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
-        rows, token = await self._parts.reader.list(sent=False, page_size=page_size, page_token=page_token)
+        sent = None if include_sent else False
+        rows, token = await self._parts.reader.list(sent=sent, page_size=page_size, page_token=page_token)
         opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
         await self._parts.reader.note_shown(opened, actor=OPERATOR)
         return tuple(opened), token
@@ -277,7 +281,7 @@ class Administration:
         stored = await self._parts.store.read(FindMessage(sender=self._parts.config.partner, message_id=message_id))
         if stored is None:
             raise NotFound("no such message was sent from here")
-        return stored
+        return dataclasses.replace(stored, row=at(stored.row, self._parts.clock.now_ms()))
 
     async def test_partner(self, partner: PartnerId) -> tuple[TestStep, ...]:
         """Prove the link to a partner, step by step.

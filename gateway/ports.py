@@ -12,11 +12,13 @@ from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
 from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.model.alert import AlertType
 from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
 from gateway.translog.entry import LogEvent
+from gateway.workflow.alert_chain import KnownAlert
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -87,6 +89,18 @@ class LogEntry:
     event: LogEvent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertEntry:
+    """What an alert says of itself, as far as its place among others needs it."""
+
+    key: bytes
+    """Keyed digest of the three things with which CAP names it."""
+    alert_type: AlertType
+    references: tuple[bytes, ...]
+    """Such digests of the alerts it names, newest first, itself left out."""
+    self_reference: bool
+
+
 # --- sending -------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +161,8 @@ class SealedMessage:
     """The message key under the key-encryption key, for the key store; None when it is there already."""
     outbox: tuple[OutboxRow, ...]
     log: LogEntry
+    alert: AlertEntry | None = None
+    """None: it is no alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +369,15 @@ class KnownThreads(Query[ThreadsKnown]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindAlerts(Query[tuple[KnownAlert, ...]]):
+    """Alerts of a partner by id, of anybody by key, and what came after those of the partner."""
+
+    partner: PartnerId
+    message_ids: tuple[MessageId, ...]
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSecrets:
     """What is needed to seal a sent message again."""
 
@@ -489,6 +514,8 @@ class ReceivedMessage:
     hold_until_ms: int
     """How long to wait for a missing predecessor before showing the message with a gap."""
     log: LogEntry
+    alert: AlertEntry | None = None
+    """As in SealedMessage."""
 
 
 class ReceptionStatus(IntEnum):
@@ -586,7 +613,8 @@ class EventRow:
 
     position: int
     type: str
-    """message.received, delivery.received, delivery.refused, delivery.acknowledged, delivery.expired."""
+    """message.received, delivery.(received|refused|acknowledged|expired),
+    alert.(quarantined|validated|superseded|cancelled)."""
     time_ms: int
     sender: PartnerId
     message_id: MessageId
@@ -638,6 +666,12 @@ class MessageRow:
     """Sent: released. Received: received, held, acknowledged."""
     gap: bool
     submitter: str
+    alert_state: str = ""
+    """Word of workflow.alert.AlertState; empty: no alert. The reader sees to expiry."""
+    alert_reason: str = ""
+    """Why it is in quarantine: workflow.alert_chain.Problem."""
+    predecessor: MessageId | None = None
+    successor: MessageId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

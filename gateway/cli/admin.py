@@ -107,10 +107,10 @@ class AdminClient:
         with self._errors("check the draft" if request.validate_only else "submit the draft"):
             return self._stub.SubmitLocal(request, timeout=SUBMIT_TIMEOUT_S)
 
-    def inbox(self, page_size: int, page_token: str = "") -> pb.ListInboxResponse:
-        """Return a page of received messages, newest first."""
+    def inbox(self, page_size: int, page_token: str = "", *, include_sent: bool = False) -> pb.ListInboxResponse:
+        """Return a page of received messages, newest first; if so asked, sent ones too."""
         with self._errors("read the inbox"):
-            request = pb.ListInboxRequest(page_size=page_size, page_token=page_token)
+            request = pb.ListInboxRequest(page_size=page_size, page_token=page_token, include_sent=include_sent)
             return self._stub.ListInbox(request, timeout=TIMEOUT_S)
 
     def delivery(self, message_id: bytes) -> pb.GetDeliveryResponse:

@@ -1,4 +1,4 @@
-"""concord alert: what would become of alert files. Needs no gateway and sends nothing."""
+"""concord alert: what would become of alert files, which needs no gateway, and where alerts stand."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli import alert_life
 from gateway.cli.call import Call, command
 from gateway.cli.failure import ExitCode, Failure
 from gateway.cli.output import visible
@@ -21,8 +22,9 @@ UNREADABLE: Final = "file_unreadable"
 
 def register(application: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="Look at alert files before anything is sent.")
+    group = typer.Typer(no_args_is_help=True, help="Check alert files; see and cancel alerts.")
     application.add_typer(group, name="alert")
+    alert_life.add(group)
 
     @command(group, "check")
     def check(

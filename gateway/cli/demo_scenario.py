@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli import delivery
 from gateway.cli.call import Call
+from gateway.cli.demo_chain import play_chain
 from gateway.cli.demo_gateways import Deadline, Nation, incomplete
 from gateway.cli.failure import ExitCode, usage
 from gateway.cli.output import Output, visible
@@ -69,6 +70,7 @@ class Scenario:
         sent = self.send(original)
         seen = self.show_received(sent)
         self.acknowledge(sent)
+        play_chain(self, original, sent.message_id)
         self.verify(original, sent, seen)
         self.measured["total_s"] = round(self.deadline.elapsed_s, 3)
 

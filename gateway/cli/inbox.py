@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.call import Call, command
+from gateway.cli.chain import standing
 from gateway.cli.failure import usage
 from gateway.cli.output import visible
 from gateway.cli.views import URGENCIES, id_text, message_data, moment, word
@@ -73,7 +74,7 @@ def show_list(call: Call, limit: int, language: str) -> None:
             word(URGENCIES, view.urgency),
             "" if view.mode == 1 else word(("", "", "EXERCISE", "TEST"), view.mode),
             moment(view, "create_time"),
-            view.state + (" (gap before it)" if view.gap else ""),
+            _state(view),
             headline(view, language),
         ]
         for view in views
@@ -85,11 +86,17 @@ def show_list(call: Call, limit: int, language: str) -> None:
         call.output.text(f"The newest {limit} are shown; --limit shows more.")
 
 
-def received(admin: "AdminClient", limit: int) -> Iterator["MessageView"]:
-    """Yield received messages, newest first."""
+def _state(view: "MessageView") -> str:
+    """Return how a message stands; an alert as its issuer left it, unless it simply counts."""
+    words = view.state + (" (gap before it)" if view.gap else "")
+    return words if view.alert_state in {"", "validated"} else f"{words}, {view.alert_state.upper()}"
+
+
+def received(admin: "AdminClient", limit: int, *, include_sent: bool = False) -> Iterator["MessageView"]:
+    """Yield received messages, newest first; if so asked, sent ones too."""
     token, left = "", limit
     while left > 0:
-        page = admin.inbox(min(PAGE, left), token)
+        page = admin.inbox(min(PAGE, left), token, include_sent=include_sent)
         yield from page.messages[:left]
         left -= len(page.messages)
         token = page.next_page_token
@@ -97,8 +104,8 @@ def received(admin: "AdminClient", limit: int) -> Iterator["MessageView"]:
             return
 
 
-def find(admin: "AdminClient", prefix: str) -> "MessageView":
-    """Return the one received message whose id begins so.
+def find(admin: "AdminClient", prefix: str, *, include_sent: bool = False) -> "MessageView":
+    """Return the one message whose id begins so.
 
     Raises:
         Failure: None, or several.
@@ -106,15 +113,18 @@ def find(admin: "AdminClient", prefix: str) -> "MessageView":
     wanted = prefix.strip().lower()
     if len(wanted) < 6:
         raise usage("the id is too short", advice="give at least six characters of it")
-    found = [view for view in received(admin, 100_000) if id_text(view.message_id).startswith(wanted)]
+    found = [
+        view
+        for view in received(admin, 100_000, include_sent=include_sent)
+        if id_text(view.message_id).startswith(wanted)
+    ]
+    kind = "message" if include_sent else "received message"
     if not found:
-        raise usage(
-            f"no received message has an id beginning {wanted}", advice="see `concord inbox list`", reason="NOT_FOUND"
-        )
+        raise usage(f"no {kind} has an id beginning {wanted}", advice="see `concord inbox list`", reason="NOT_FOUND")
     if len(found) > 1:
         # Ids are unique for a sender only, so even a whole id can name two.
         raise usage(
-            f"{len(found)} received messages have an id beginning {wanted}",
+            f"{len(found)} {kind}s have an id beginning {wanted}",
             advice="give more of the id",
             reason="AMBIGUOUS",
             messages=[{"message_id": id_text(view.message_id), "sender": view.sender} for view in found[:10]],
@@ -144,6 +154,8 @@ def describe(call: Call, view: "MessageView", language: str) -> None:
         ("expires", moment(view, "expire_time")),
         ("state", view.state + (" (the message before it is missing)" if view.gap else "")),
     ]
+    if view.alert_state:
+        rows += [("alert", standing(view))]
     if view.body.HasField("alert"):
         rows += [("identifier", alert.identifier), ("issued by", alert.source_sender)]
         if alert.provenance.signature:

@@ -91,6 +91,10 @@ def register(application: typer.Typer) -> None:
                 return show_validation(call, draft, validate(admin, draft))
             accepted, request = submit(admin, draft, request_id)
             show_accepted(call, accepted, request, draft, done=not wait)
+            if reading.alert.references:
+                view = admin.delivery(accepted.message_id).message
+                if view.predecessor:
+                    call.output.text(f"It takes the place of {id_text(view.predecessor)}, in its thread.")
             return watch(call, admin, accepted, request, timeout) if wait else None
 
 
@@ -280,6 +284,7 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
         "tlp": draft.body.handling.tlp.name.lower(),
         "legal_basis": basis,
         "body_bytes": validation.body_bytes,
+        "supersedes": id_text(validation.supersedes_id) if validation.supersedes_id else None,
         "expire_time": instant(validation, "expire_time"),
     }
     call.output.record(data)
@@ -294,6 +299,7 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
             ("purpose", f"{draft.body.handling.purpose}   TLP:{draft.body.handling.tlp.name}"),
             ("basis", ", ".join(basis) or "none stated"),
             ("expires", moment(validation, "expire_time")),
+            *([("replaces", id_text(validation.supersedes_id))] if validation.supersedes_id else []),
         ]
     )
     call.output.text("Nothing was sent.")

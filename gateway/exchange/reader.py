@@ -5,6 +5,7 @@ A cursor is a position in the order of commit. It stays good as long as the even
 
 import base64
 import binascii
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -29,6 +30,7 @@ from gateway.ports import (
     StoredMessage,
 )
 from gateway.translog.entry import EventType
+from gateway.workflow.alert import AlertState, state_at
 
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
@@ -84,7 +86,8 @@ class MessageReader:
         if stored is None:
             raise NotFound("no such message")
         self._check(stored)
-        return OpenedMessage(stored, self._open(stored))
+        body_bytes = self._open(stored)
+        return OpenedMessage(dataclasses.replace(stored, row=at(stored.row, self._clock.now_ms())), body_bytes)
 
     async def note_shown(self, opened: Sequence[OpenedMessage], *, actor: str) -> None:
         """Put in the exchange log, durably, that these messages are shown: no content is read unrecorded.
@@ -152,6 +155,8 @@ class MessageReader:
         rows = await self._store.read(
             ListMessages(sent=sent, before_ms=before_ms, before_id=before_id, max_rows=size + 1)
         )
+        now_ms = self._clock.now_ms()
+        rows = tuple(at(row, now_ms) for row in rows)
         if len(rows) <= size:
             return rows, ""
         last = rows[size - 1]
@@ -181,6 +186,14 @@ class MessageReader:
                 yield rows, _encode(b"c1" + position.to_bytes(8, "big"))
         finally:
             signal.close()
+
+
+def at(row: MessageRow, now_ms: int) -> MessageRow:
+    """Return a row as it is at an instant: an alert may be over, which is written nowhere."""
+    if not row.alert_state:
+        return row
+    state = state_at(AlertState[row.alert_state.upper()], row.expire_ms, now_ms).word
+    return row if state == row.alert_state else dataclasses.replace(row, alert_state=state)
 
 
 def _encode(data: bytes) -> str:

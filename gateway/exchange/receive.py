@@ -26,6 +26,7 @@ from gateway.errors import (
     MessageTooLarge,
     PolicyDenied,
 )
+from gateway.exchange.alert_chains import entry_of
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.judged import Judged
 from gateway.exchange.key_pool import KeyPool
@@ -377,4 +378,5 @@ class ReceiveService:
             proof=proof,
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
             log=log,
+            alert=entry_of(body, self._keys.current.key_encryption),
         )

@@ -5,7 +5,7 @@ encapsulation per recipient and one commit serve all. The caller is answered onl
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 from gateway.clock import Clock
@@ -21,6 +21,7 @@ from gateway.errors import (
     PolicyDenied,
     RequestIdReused,
 )
+from gateway.exchange.alert_chains import AlertChains, entry_of
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
@@ -81,6 +82,8 @@ class Validation:
     body_bytes: int
     recipients: tuple[PartnerId, ...]
     expire_ms: int
+    supersedes: MessageId | None = None
+    """The message whose place it would take."""
 
 
 class Policy(Protocol):
@@ -133,6 +136,7 @@ class SubmitService:
         self._quota = quota
         self._ready = ready
         self._offload = offload
+        self._chains = AlertChains(store=store, own=directory.own, clock=clock)
 
     async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
         """Run every check of `submit` but quotas and repeats, and keep nothing.
@@ -142,6 +146,10 @@ class SubmitService:
         """
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
+        (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
+        if isinstance(continued, GatewayError):
+            raise continued
+        draft = continued
         message_id = MessageId.new(now_ms)
         item = _continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
         threads = await Threads.read(self._store, self._directory.own, [item])
@@ -152,6 +160,7 @@ class SubmitService:
             body_bytes=len(draft.body_bytes),
             recipients=draft.recipients,
             expire_ms=expire_ms,
+            supersedes=draft.supersedes.message_id if draft.supersedes is not None else None,
         )
 
     async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
@@ -190,6 +199,7 @@ class SubmitService:
     ) -> list[_Job]:
         """Seal and commit once; return the jobs to try again."""
         again: list[_Job] = []
+        jobs = await self._continued(jobs, answers)
         threads = tuple({job.thread_id for job in jobs if job.submission.draft.thread_id is not None})
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
         # After the heads: what comes in between moves a head, and all is looked at again.
@@ -213,6 +223,10 @@ class SubmitService:
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
         rows, ready = rows_of(batch, [job.submission for job in jobs], self._pool)
+        rows = tuple(
+            replace(row, alert=entry_of(job.submission.draft.body, keys.key_encryption))
+            for row, job in zip(rows, jobs, strict=True)
+        )
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
         for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):
@@ -246,6 +260,22 @@ class SubmitService:
             else:
                 sealable.append(job)
         return sealable, found
+
+    async def _continued(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
+        """Name the predecessors of updates and cancellations; answer those that have none, return the others."""
+        key = self._keys.current.key_encryption
+        drafts = [job.submission.draft for job in jobs]
+        found = await self._chains.continued([(draft, entry_of(draft.body, key)) for draft in drafts])
+        left: list[_Job] = []
+        for job, draft in zip(jobs, found, strict=True):
+            if isinstance(draft, GatewayError):
+                answers[job.index] = await self._repeated(job.submission) or draft
+                continue
+            if draft is not job.submission.draft:
+                job.submission = replace(job.submission, draft=draft)
+                job.thread_id = draft.thread_id or job.thread_id
+            left.append(job)
+        return left
 
     async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Answer those that do not agree with what they continue; return the others."""

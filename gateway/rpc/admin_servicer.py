@@ -152,7 +152,9 @@ class AdminBackend(Protocol):
 
     async def validate_local(self, draft: Draft) -> Validation: ...
 
-    async def inbox(self, page_size: int, page_token: str) -> tuple[tuple[OpenedMessage, ...], str]:
+    async def inbox(
+        self, page_size: int, page_token: str, *, include_sent: bool
+    ) -> tuple[tuple[OpenedMessage, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
         ...
 
@@ -247,8 +249,10 @@ class AdminServicer:
 
     async def list_inbox(self, request: pb.ListInboxRequest, _: Caller) -> pb.ListInboxResponse:
         """Return received messages with their bodies."""
-        messages, token = await self._backend.inbox(request.page_size, request.page_token)
-        views: list[exchange_pb.MessageView] = [opened_to_proto(item) for item in messages]
+        messages, token = await self._backend.inbox(
+            request.page_size, request.page_token, include_sent=request.include_sent
+        )
+        views: list[exchange_pb.MessageView] = [opened_to_proto(item, own_body=True) for item in messages]
         return pb.ListInboxResponse(messages=views, next_page_token=token)
 
     async def get_delivery(self, request: pb.GetDeliveryRequest, _: Caller) -> pb.GetDeliveryResponse:

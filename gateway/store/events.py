@@ -28,6 +28,7 @@ OUTCOME_EVENTS: Final = {
     Outcome.DECIDED: 5,
     Outcome.EXPIRED: 6,
 }
+ALERT_QUARANTINED, ALERT_VALIDATED, ALERT_SUPERSEDED, ALERT_CANCELLED = 7, 8, 9, 10
 EVENT_NAMES: Final = {
     MESSAGE_RECEIVED: "message.received",
     2: "delivery.received",
@@ -35,6 +36,10 @@ EVENT_NAMES: Final = {
     4: "delivery.acknowledged",
     5: "delivery.decided",
     6: "delivery.expired",
+    ALERT_QUARANTINED: "alert.quarantined",
+    ALERT_VALIDATED: "alert.validated",
+    ALERT_SUPERSEDED: "alert.superseded",
+    ALERT_CANCELLED: "alert.cancelled",
 }
 
 ADD_EVENTS: Final = Insert(event)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from gateway import ports
 from gateway.store import (
+    alerts,
     events,
     leases,
     log,
@@ -56,6 +57,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
     ports.QueueDepths: sending.queue_depths,
+    ports.FindAlerts: alerts.find_alerts,
     ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
     ports.WaitingReceipts: receiving.waiting_receipts,

@@ -6,9 +6,10 @@ from typing import Final
 from sqlalchemy import Integer, and_, bindparam, exists, func, or_, select, update
 
 from gateway.errors import StoreCorrupt
-from gateway.ids import MessageId
+from gateway.ids import MessageId, PartnerId
 from gateway.ports import (
     AcknowledgeReceived,
+    AlertEntry,
     CommitReceived,
     DropWaitingReceipts,
     FreeHeld,
@@ -20,6 +21,7 @@ from gateway.ports import (
     WaitingReceipt,
     WaitingReceipts,
 )
+from gateway.store.alerts import Arrival, doubts, place_alerts
 from gateway.store.events import MESSAGE_RECEIVED
 from gateway.store.leases import check_epoch
 from gateway.store.log import add_log
@@ -148,6 +150,7 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
     events: list[tuple[int, int, str, bytes, str, str]] = []
     encapsulations: dict[bytes, bytes] = {}
     shown: list[_Key] = []
+    alerts: list[Arrival] = []
     log: list[LogEntry] = []
     now_ms = 0
     for operation in operations:
@@ -172,6 +175,8 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
             if message.wrapped_message_key is not None:
                 keys.append((message.key_id, message.wrapped_message_key))
             log.append(message.log)
+            if message.alert is not None:
+                alerts.append(_arrival(operation.sender, message, message.alert, held=held))
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
                 shown.append((sender, thread, message.digest))
@@ -184,8 +189,25 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
         tx.insert(ADD_RECEIVED, rows)
         tx.put_keys(keys)
         tx.add_events(events)
+        place_alerts(tx, alerts, now_ms, ours=False)
         _free_successors(tx, shown, now_ms, FREE_ROWS)
     return results
+
+
+def _arrival(sender: PartnerId, message: ReceivedMessage, entry: AlertEntry, *, held: bool) -> Arrival:
+    header = message.header
+    return Arrival(
+        entry=entry,
+        partner=sender,
+        message_id=header.message_id,
+        thread_id=header.thread_id,
+        mode=header.mode,
+        create_ms=header.create_ms,
+        expire_ms=header.expire_ms,
+        content_commitment=header.content_commitment,
+        supersedes=header.supersedes,
+        held=held,
+    )
 
 
 def _take_room(tx: Transaction, room: dict[str, int], sender: str) -> bool:
@@ -236,6 +258,7 @@ def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> No
     tx.run_for(SHOW, [row[0] for row in rows], new_gap=int(gap))
     reason = "gap" if gap else ""
     tx.add_events([(MESSAGE_RECEIVED, now_ms, row[1], row[2], row[1], reason) for row in rows])
+    tx.add_events(doubts(tx, [(row[1], row[2]) for row in rows], now_ms))
 
 
 def free_held(tx: Transaction, operation: FreeHeld) -> int:

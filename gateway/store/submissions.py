@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, update
 
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.ports import (
+    AlertEntry,
     CommitSubmissions,
     FindRequest,
     OutboxRow,
@@ -17,6 +18,7 @@ from gateway.ports import (
     SubmissionStatus,
     ThreadHeads,
 )
+from gateway.store.alerts import Arrival, place_alerts
 from gateway.store.log import add_log
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
@@ -158,11 +160,32 @@ def _store(tx: Transaction, messages: Sequence[SealedMessage], encapsulations: d
             tx.touch_outbox(row.partner.code)
     tx.insert(ADD_OUTBOX, rows)
     tx.put_keys([(m.key_id, m.wrapped_message_key) for m in messages if m.wrapped_message_key is not None])
+    place_alerts(
+        tx,
+        [_arrival(message, message.alert) for message in messages if message.alert],
+        max(message.create_ms for message in messages),
+        ours=True,
+    )
     add_log(tx, [message.log for message in messages])
     for place in places:
         # After the inserts: a row of this very group may have been overtaken by a more urgent one.
         if place.stored:
             tx.run(PROMOTE, row_id=place.outbox_id, new_urgency=place.urgency, new_sequence=place.sequence)
+
+
+def _arrival(message: SealedMessage, entry: AlertEntry) -> Arrival:
+    return Arrival(
+        entry=entry,
+        partner=PartnerId(sender_of(message)),
+        message_id=message.message_id,
+        thread_id=message.thread_id,
+        mode=message.mode,
+        create_ms=message.create_ms,
+        expire_ms=message.expire_ms,
+        content_commitment=message.content_commitment,
+        supersedes=message.supersedes,
+        held=False,
+    )
 
 
 def _places(tx: Transaction, messages: Sequence[SealedMessage], ids: Sequence[int]) -> list[_Place]:

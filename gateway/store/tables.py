@@ -35,6 +35,8 @@ WAITING, RECEIVED, ACKNOWLEDGED, REFUSED, EXPIRED = 1, 2, 3, 4, 5
 """States of a delivery."""
 SHOWN, HELD, TAKEN = 1, 2, 3
 """States of a received message: shown, waiting for its predecessor, acknowledged."""
+QUARANTINED = 5
+"""Of workflow.alert.AlertState, for an index."""
 
 metadata = MetaData()
 key_metadata = MetaData()
@@ -263,6 +265,32 @@ Index(
     sqlite_where=_unconfirmed,
     postgresql_where=_unconfirmed,
 )
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("sender", _Partner, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("ours", SmallInteger, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("type", SmallInteger, nullable=False),
+    Column("mode", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("thread_id", LargeBinary, nullable=False),
+    Column("create_ms", _Big, nullable=False),
+    Column("expire_ms", _Big, nullable=False),
+    Column("content_commitment", LargeBinary, nullable=False),
+    Column("wants", LargeBinary, nullable=False),
+    Column("wants_commitment", LargeBinary, nullable=False),
+    Column("predecessor_id", LargeBinary),
+    Column("successor_id", LargeBinary),
+    PrimaryKeyConstraint("sender", "message_id"),
+)
+"""One row an alert, sent or received. key is a keyed digest: without the key nobody tests a guess of a name."""
+Index("alert_key", alert.c.key)
+_doubtful = text(f"state = {QUARANTINED}")
+Index("alert_doubtful", alert.c.wants, sqlite_where=_doubtful, postgresql_where=_doubtful)
 
 _EVENT = (("type", SmallInteger), ("time_ms", _Big), ("sender", _Partner), ("message_id", LargeBinary))
 event = Table(

@@ -18,6 +18,7 @@ from gateway.ports import (
     MessageRow,
     StoredMessage,
 )
+from gateway.store.alerts import STANDING, standing_columns
 from gateway.store.log import add_log
 from gateway.store.rows import check_row, unpack_proof
 from gateway.store.statement import Statement, constant
@@ -31,6 +32,7 @@ from gateway.store.tables import (
     SHOWN,
     TAKEN,
     WAITING,
+    alert,
     message_key,
     outbox,
     received,
@@ -66,6 +68,8 @@ _RECEIVED_ROW = (
     received.c.state,
     received.c.gap,
 )
+_of_sent = and_(alert.c.sender == sent.c.sender, alert.c.message_id == sent.c.message_id)
+_of_received = and_(alert.c.sender == received.c.sender, alert.c.message_id == received.c.message_id)
 _RECEIVED_STATES: Final = {SHOWN: "received", HELD: "held", TAKEN: "acknowledged"}
 _DELIVERY_STATES: Final = {WAITING: "waiting", RECEIVED: "received", REFUSED: "refused", EXPIRED: "expired"}
 _RUNG_OF_STATE: Final = {RECEIVED: Outcome.RECEIVED, REFUSED: Outcome.REFUSED, EXPIRED: Outcome.EXPIRED}
@@ -88,19 +92,22 @@ def _message_row(row: Row, *, sent: bool) -> MessageRow:
         state="released" if sent else _RECEIVED_STATES[row[10]],
         gap=False if sent else bool(row[11]),
         submitter=row[10] if sent else "",
+        **standing_columns(row[-4:]),
     )
 
 
 FIND_SENT: Final = Statement(
     select(*_SENT_ROW, sent.c.id, sent.c.checksum, sent.c.digest, sent.c.batch_path, sent.c.signature)
-    .add_columns(sent.c.header, sent.c.content_sealed, sent.c.key_id, message_key.c.wrapped)
+    .add_columns(sent.c.header, sent.c.content_sealed, sent.c.key_id, message_key.c.wrapped, *STANDING)
+    .outerjoin(alert, _of_sent)
     .outerjoin(message_key, message_key.c.key_id == sent.c.key_id)
     .where(sent.c.message_id == bindparam("of_message"), sent.c.sender == bindparam("from_sender"))
 )
 FIND_RECEIVED: Final = Statement(
     select(*_RECEIVED_ROW, received.c.checksum, received.c.digest, received.c.record_path, received.c.batch_path)
     .add_columns(received.c.signature, received.c.header, received.c.content_sealed, received.c.key_id)
-    .add_columns(message_key.c.wrapped)
+    .add_columns(message_key.c.wrapped, *STANDING)
+    .outerjoin(alert, _of_received)
     .outerjoin(message_key, message_key.c.key_id == received.c.key_id)
     .where(received.c.message_id == bindparam("of_message"), received.c.sender == bindparam("from_sender"))
 )
@@ -121,13 +128,13 @@ def find_message(session: Session, query: FindMessage) -> StoredMessage | None:
     if row is not None:
         if row[10] == HELD and not query.held:
             return None
-        check, digest, record_path, batch_path, signature, header, content, key_id, key = row[12:]
+        check, digest, record_path, batch_path, signature, header, content, key_id, key = row[12:-4]
         check_row("message", check, digest, record_path, batch_path, signature, header, content)
         return _stored(_message_row(row, sent=False), header, digest, content, (key_id, key))
     row = session.row(FIND_SENT, **values)
     if row is None:
         return None
-    number, check, digest, batch_path, signature, header, content, key_id, key = row[11:]
+    number, check, digest, batch_path, signature, header, content, key_id, key = row[11:-4]
     check_row("message", check, digest, batch_path, signature, header, content)
     deliveries = _deliveries(session, number)
     return _stored(_message_row(row, sent=True), header, digest, content, (key_id, key), deliveries=deliveries)
@@ -183,7 +190,8 @@ def _delivery(partner: str, state: int, rungs: dict[int, Any]) -> Delivery:
 
 
 LIST_SENT: Final = Statement(
-    select(*_SENT_ROW)
+    select(*_SENT_ROW, *STANDING)
+    .outerjoin(alert, _of_sent)
     .where(
         or_(
             sent.c.create_ms < bindparam("before_ms"),
@@ -195,7 +203,8 @@ LIST_SENT: Final = Statement(
     .limit(bindparam("max_rows", type_=Integer))
 )
 LIST_RECEIVED: Final = Statement(
-    select(*_RECEIVED_ROW)
+    select(*_RECEIVED_ROW, *STANDING)
+    .outerjoin(alert, _of_received)
     .where(
         or_(
             received.c.create_ms < bindparam("before_ms"),

@@ -40,7 +40,7 @@ async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
         tables = database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%log%'"
         ).fetchall()
-        for (name,) in [*tables, ("partner_checkpoint",)]:
+        for (name,) in [*tables, ("partner_checkpoint",), ("alert",)]:
             database.execute(f"DROP TABLE {name}")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     database.close()

@@ -29,6 +29,8 @@ CHECKS = {
     "marked_exercise",
     "logs_sound",
     "acknowledged",
+    "updated",
+    "cancelled",
 }
 pytestmark = pytest.mark.timeout(200)
 

@@ -120,7 +120,7 @@ class MemoryBackend:
             decision=Allow((), ""), body_bytes=len(draft.body_bytes), recipients=draft.recipients, expire_ms=2000
         )
 
-    async def inbox(self, page_size, page_token):
+    async def inbox(self, page_size, page_token, *, include_sent):
         return (OpenedMessage(*stored(VN, 1)),), f"{page_size}{page_token}"
 
     async def delivery(self, message_id):

@@ -16,6 +16,9 @@ from gateway.model.message import Body, Tlp
 from gateway.ports import Desk, MessageRow
 
 STATES: Final = frozenset({"received", "acknowledged", "released"})
+CURRENT: Final = frozenset({"issued", "validated", "relayed", "noted", "expired"})
+"""What counts, with expiry seen to apart. One in quarantine is in doubt, one declined our people did not take on."""
+OVER: Final = frozenset({"superseded", "cancelled"})
 _TLP: Final = {
     "clear": frozenset({Tlp.CLEAR}),
     "green": frozenset({Tlp.CLEAR, Tlp.GREEN}),
@@ -46,6 +49,8 @@ class Listed:
 def may_show(options: ShownOptions, row: MessageRow) -> bool:
     """Return whether a message may be shown, as far as its row says."""
     if row.kind is not Kind.ALERT or row.state not in STATES or (row.sent and not options.own):
+        return False
+    if row.alert_state not in CURRENT | OVER:
         return False
     return row.mode is Mode.ACTUAL or (row.mode is Mode.EXERCISE and options.exercises)
 
@@ -93,7 +98,7 @@ class Shelf:
             rows, token = await self._desk.page(token, min(PAGE, self._keep - seen))
             seen += PAGE
             for row in rows:
-                if may_show(self._options, row):
+                if may_show(self._options, row) and row.alert_state not in OVER:
                     key = (row.sender, row.message_id)
                     known[key] = self._known[key] if key in self._known else await self._listed(row)
             if not token:

@@ -55,7 +55,7 @@ class FileWriter:
 
 def _of(event: EventRow) -> bool:
     """Own messages show when a partner has received them; nothing tells earlier."""
-    return event.type in {"message.received", "delivery.received"}
+    return event.type in {"message.received", "delivery.received", "alert.validated"}
 
 
 def _put(folder: Path, name: str, data: bytes) -> None:

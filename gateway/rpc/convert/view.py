@@ -80,6 +80,7 @@ def validation_to_proto(validation: Validation) -> pb.ValidateMessageResponse:
         recipients=[item.code for item in validation.recipients],
         expire_time=time_to_proto(validation.expire_ms),
         explanation=validation.decision.explanation,
+        supersedes_id=validation.supersedes.raw if validation.supersedes is not None else b"",
     )
 
 
@@ -109,6 +110,10 @@ def row_to_proto(row: MessageRow) -> pb.MessageView:
         content_commitment=row.content_commitment,
         gap=row.gap,
         state=row.state,
+        alert_state=row.alert_state,
+        alert_reason=row.alert_reason,
+        predecessor=row.predecessor.raw if row.predecessor is not None else b"",
+        successor=row.successor.raw if row.successor is not None else b"",
     )
 
 
@@ -119,10 +124,10 @@ def stored_to_proto(stored: StoredMessage) -> pb.MessageView:
     return message
 
 
-def opened_to_proto(opened: OpenedMessage) -> pb.MessageView:
-    """Return a message; received ones with their body, unless it was erased."""
+def opened_to_proto(opened: OpenedMessage, *, own_body: bool = False) -> pb.MessageView:
+    """Return a message; received ones with their body, unless it was erased, and sent ones if so asked."""
     message = stored_to_proto(opened.stored)
-    if opened.body_bytes is not None and not opened.stored.row.sent:
+    if opened.body_bytes is not None and (own_body or not opened.stored.row.sent):
         # The very bytes that were sealed: parsed, never rebuilt from the model.
         message.body.CopyFrom(message_pb2.Body.FromString(opened.body_bytes))
     return message

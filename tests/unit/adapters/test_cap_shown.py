@@ -36,6 +36,7 @@ ROW = MessageRow(
     state="received",
     gap=False,
     submitter="",
+    alert_state="validated",
 )
 
 
@@ -84,6 +85,31 @@ class MemoryDesk:
 def test_a_state_that_is_not_known_to_be_good_is_not_shown(state):
     assert may_show(options(), ROW)
     assert not may_show(options(), replace(ROW, state=state))
+
+
+@pytest.mark.parametrize("state", ["quarantined", "declined", "", "a state to come"])
+async def test_an_alert_in_doubt_is_not_shown_nor_ends_another(state):
+    assert not may_show(options(), replace(ROW, alert_state=state))
+    desk = MemoryDesk()
+    desk.lay(1)
+    doubtful = replace(
+        ALERT,
+        identifier="doubtful",
+        alert_type=AlertType.CANCEL,
+        references=(AlertReference(ALERT.source_sender, ALERT.identifier, "2026-11-23T18:00:00+08:00"),),
+    )
+    desk.lay(2, doubtful, alert_state=state)
+    assert [item.identifier for item in await Shelf(desk, options(), 100).current()] == [ALERT.identifier]
+
+
+@pytest.mark.parametrize("state", ["superseded", "cancelled"])
+async def test_what_its_issuer_has_ended_leaves_the_feed(state):
+    desk = MemoryDesk()
+    desk.lay(1)
+    shelf = Shelf(desk, options(), 100)
+    assert len(await shelf.current()) == 1
+    desk.lay(1, alert_state=state)
+    assert await shelf.current() == ()
 
 
 def test_exercises_are_shown_when_asked_for_tests_never_and_other_kinds_never():

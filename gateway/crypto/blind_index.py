@@ -1,0 +1,22 @@
+"""Keyed digests by which stored things are found without their texts (DESIGN 5, at rest).
+
+Without the key, which never lies in the database, nobody can test a guess against them.
+"""
+
+import hashlib
+import hmac
+from typing import Final
+
+from gateway.crypto.framing import pae
+from gateway.crypto.keys import KeyEncryptionKey
+
+_LABEL: Final = "concord/alert-index/v1"
+DIGEST_BYTES: Final = 16
+
+
+def alert_key(key: KeyEncryptionKey, sender: str, identifier: str, sent_ms: int) -> bytes:
+    """Return under what an alert is found by the three things with which CAP names it; sent in milliseconds UTC."""
+    # A key derived for this alone: the key-encryption key has another use.
+    own = hmac.digest(key.export_secret(), pae(_LABEL), hashlib.sha256)
+    named = pae(_LABEL, sender.encode(), identifier.encode(), sent_ms.to_bytes(8, "big", signed=True))
+    return hmac.digest(own, named, hashlib.sha256)[:DIGEST_BYTES]

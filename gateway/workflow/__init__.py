@@ -1,0 +1,1 @@
+"""State tables of what is exchanged: pure functions of state, event and time."""
