@@ -1,4 +1,4 @@
-"""The second act of the demo: the alert is updated, then cancelled, and everybody's log is checked."""
+"""The second act of the demo: the alert is updated, then cancelled."""
 
 from typing import TYPE_CHECKING, Final
 

@@ -34,6 +34,7 @@ from gateway.model.message import Draft
 from gateway.model.rules import check_draft
 from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import (
+    AlertEntry,
     Codec,
     CommitSubmissions,
     FindRequest,
@@ -100,6 +101,8 @@ class _Job:
     expire_ms: int
     message_id: MessageId
     thread_id: ThreadId
+    entry: AlertEntry | None
+    """Of the body, which stays the same in every round; None when it is no alert."""
 
 
 class SubmitService:
@@ -183,7 +186,8 @@ class SubmitService:
                 continue
             message_id = MessageId.new(now_ms)
             thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
-            jobs.append(_Job(index, submission, expire_ms, message_id, thread_id))
+            entry = entry_of(submission.draft.body, self._keys.current.key_encryption)
+            jobs.append(_Job(index, submission, expire_ms, message_id, thread_id, entry))
         for _ in range(MAX_ROUNDS):
             if not jobs:
                 break
@@ -223,10 +227,7 @@ class SubmitService:
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
         rows, ready = rows_of(batch, [job.submission for job in jobs], self._pool)
-        rows = tuple(
-            replace(row, alert=entry_of(job.submission.draft.body, keys.key_encryption))
-            for row, job in zip(rows, jobs, strict=True)
-        )
+        rows = tuple(replace(row, alert=job.entry) for row, job in zip(rows, jobs, strict=True))
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
         for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):
@@ -263,9 +264,8 @@ class SubmitService:
 
     async def _continued(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Name the predecessors of updates and cancellations; answer those that have none, return the others."""
-        key = self._keys.current.key_encryption
         drafts = [job.submission.draft for job in jobs]
-        found = await self._chains.continued([(draft, entry_of(draft.body, key)) for draft in drafts])
+        found = await self._chains.continued([(draft, job.entry) for draft, job in zip(drafts, jobs, strict=True)])
         left: list[_Job] = []
         for job, draft in zip(jobs, found, strict=True):
             if isinstance(draft, GatewayError):

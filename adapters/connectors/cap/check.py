@@ -15,8 +15,6 @@ from gateway.model.alert import Finding
 ACCEPTED: Final = "accepted"
 ACCEPTED_WITH_FINDINGS: Final = "accepted_with_findings"
 REFUSED: Final = "refused"
-MAX_CONTAINER_BYTES: Final = 16 << 20
-"""Feeds and distributions hold many alerts; the largest of the corpus has 0.3 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,7 @@ def check_all(data: bytes, now_ms: int | None = None) -> tuple[tuple[str, CapChe
     if whole.reason not in {Refusal.IS_FEED.value, Refusal.IS_EDXL.value, Refusal.ROOT_UNKNOWN.value}:
         return (("", whole),)
     try:
-        entries = read_container(data, MAX_CONTAINER_BYTES)
+        entries = read_container(data, len(data))
     except Rejected as error:
         return (("", replace(whole, detail=error.text) if whole.reason != Refusal.ROOT_UNKNOWN.value else whole),)
     inside = [alert for entry in entries for alert in entry.inline]

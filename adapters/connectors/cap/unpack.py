@@ -102,7 +102,9 @@ def alerts_inside(root: etree._Element) -> tuple[bytes, ...]:
 
 def _alerts(root: etree._Element) -> Iterator[etree._Element]:
     for element in root.iter("{*}alert"):
-        if etree.QName(element).namespace in VERSIONS:
+        # What stands in keyXMLContent repeats pieces of the content.
+        repeated = next(element.iterancestors("{*}keyXMLContent"), None) is not None
+        if etree.QName(element).namespace in VERSIONS and not repeated:
             yield element
 
 

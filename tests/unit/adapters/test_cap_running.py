@@ -174,3 +174,14 @@ def test_an_original_leaves_as_it_came_only_when_it_tells_the_truth():
     assert rewritten != data
     assert read_cap(rewritten).status == "Actual"
     assert read_cap(rewritten).alert.infos == alert.infos
+
+
+def test_alerts_that_only_repeat_the_content_are_left_out():
+    one = (EXAMPLES / "dam-release.xml").read_text().partition("?>")[2]
+    for version, content in (("1.0", "xmlContent"), ("2.0", "contentXML")):
+        text = (
+            f'<EDXLDistribution xmlns="urn:oasis:names:tc:emergency:EDXL:DE:{version}"><contentObject><{content}>'
+            f"<keyXMLContent>{one}</keyXMLContent><embeddedXMLContent>{one}</embeddedXMLContent>"
+            f"</{content}></contentObject></EDXLDistribution>"
+        )
+        assert len(unpack(text.encode())) == 1
