@@ -242,6 +242,8 @@ _CAUSES: Final = (
     ("Connection reset", "closed by the other side; does it know our current card?"),
     ("recvmsg", "closed by the other side"),
     ("GOAWAY", "the other side is stopping"),
+    # grpc.aio puts this in the place of the status when the stream ends under a write.
+    ("Internal error from Core", "the other side ended the link"),
 )
 """Words of gRPC's details, the most telling first, and what they mean to an operator."""
 

@@ -17,6 +17,9 @@ from gateway.errors import Broken, Busy, GatewayError
 DOMAIN: Final = "concord.v1"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL_REASON: Final = "INTERNAL"
+LOST_STATUS: Final = "Internal error from Core"
+"""What grpc.aio says of a stream that ended under a write: the failed write replaces the status that the gateway sent.
+Only another call shows what the gateway decided."""
 MAX_TEXT: Final = 2048
 MAX_VALUE: Final = 256
 MAX_LISTED: Final = 64
@@ -199,6 +202,8 @@ def keep(error: GatewayError, said: Told) -> GatewayError:
 def _untold(code: grpc.StatusCode, text: str) -> GatewayError:
     """Return the error of a status that carries none of our details: the line or something on it answered."""
     kind: type[GatewayError]
+    if code is grpc.StatusCode.INTERNAL and text.startswith(LOST_STATUS):
+        code, text = grpc.StatusCode.UNAVAILABLE, "the gateway ended the stream while it was written to"
     match code:
         case grpc.StatusCode.UNAVAILABLE:
             kind = Unreachable

@@ -3,13 +3,12 @@
 import contextlib
 
 import grpc
-from grpc_status import rpc_status
 
 from gateway.rpc.audit_servicer import AuditServicer
-from gateway.rpc.methods import METHODS, CallerKind, Listener, Verdict, methods_of, services, verdict
+from gateway.rpc.methods import METHODS, CallerKind, Listener, Verdict, verdict
 from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import SOCKET_FILE, admin_listener
-from gateway.rpc.status import from_status
+from tests.integration.called import met
 from tests.integration.rpc_setup import (
     CLOCK,
     COURT,
@@ -35,48 +34,6 @@ SHOWN = {
     # Nothing identifies an officer: what comes closest is somebody without a certificate.
     CallerKind.OFFICER: None,
 }
-STREAMS = {
-    method.full_name: (method.client_streaming, method.server_streaming)
-    for service in services()
-    for method in methods_of(service)
-}
-
-RESET = (grpc.StatusCode.INTERNAL, "")
-"""What gRPC makes of a stream that the server ended while the client was still writing: the reset overtakes the status.
-It says nothing of what the server decided, so such a call is made again; a fault of ours carries a reason."""
-TRIES = 5
-
-
-async def met(raw: grpc.aio.Channel, name: str) -> tuple[grpc.StatusCode, str]:
-    """What a call meets: the code, and the reason in our words where there is one."""
-    for _ in range(TRIES):
-        code, reason = await _met_once(raw, name)
-        if (code, reason) != RESET:
-            break
-    return code, reason
-
-
-async def _met_once(raw: grpc.aio.Channel, name: str) -> tuple[grpc.StatusCode, str]:
-    path = "/{}/{}".format(*name.rsplit(".", 1))
-    reads, writes = STREAMS[name]
-    # Field 1 as a fixed32: no request of ours reads it, and none that streams is left waiting.
-    data = b""
-    try:
-        if reads:
-            stream = raw.stream_stream(path, request_serializer=None)(iter([data]), timeout=20)
-            await stream.read()
-            stream.cancel()
-        elif writes:
-            stream = raw.unary_stream(path)(data, timeout=20)
-            await stream.read()
-            stream.cancel()
-        else:
-            await raw.unary_unary(path)(data, timeout=20)
-    except grpc.aio.AioRpcError as error:
-        status = rpc_status.from_call(error)
-        told = from_status(status) if status is not None else None
-        return error.code(), told.reason if told is not None else ""
-    return grpc.StatusCode.OK, ""
 
 
 async def test_every_pair_meets_what_the_table_says(tmp_path):

@@ -1,4 +1,3 @@
-import asyncio
 import hashlib
 import uuid
 
@@ -25,6 +24,7 @@ from gateway.rpc.convert import WireCodec
 from gateway.rpc.convert.message import draft_to_proto
 from gateway.rpc.methods import DRAFT_BYTES, METHODS, SMALL_BYTES, CallerKind, Listener
 from gateway.rpc.status import INTERNAL_TEXT, from_status
+from tests.integration.called import met
 from tests.integration.rpc_setup import (
     EARLY_WARNING,
     HOTLINE,
@@ -382,19 +382,8 @@ async def test_only_registered_systems_of_this_state_may_call_any_method(who):
             expected = expected_of_all
             if expected is None and CallerKind.SYSTEM not in row.callers:
                 expected = "METHOD_NOT_ALLOWED"
-            path = "/{}/{}".format(*name.rsplit(".", 1))
-            if row.max_age_s is None:
-                call = raw.unary_unary(path)(b"", timeout=5)
-            else:
-                stream = raw.stream_stream(path)()
-                await asyncio.gather(stream.write(b""), return_exceptions=True)
-                call = stream.read()
-            try:
-                await call
-                got = None
-            except grpc.aio.AioRpcError as error:
-                status = rpc_status.from_call(error)
-                got = from_status(status).reason if status is not None else "tls"
+            code, reason = await met(raw, name)
+            got = None if code is grpc.StatusCode.OK else reason or "tls"
             if expected is None:
                 # Whatever an empty request earns, it is not for who the caller is.
                 assert got not in {"CALLER_UNKNOWN", "METHOD_NOT_ALLOWED", "tls"}, name

@@ -87,6 +87,13 @@ def test_what_does_not_speak_in_our_words_is_not_taken_for_ours(code, kind):
     assert type(error_of_call(Failed(code, None, None))) is kind
 
 
+def test_a_status_lost_under_a_write_is_a_stream_to_open_again():
+    error = error_of_call(Failed(grpc.StatusCode.INTERNAL, None, "Internal error from Core"))
+    assert type(error) is Unreachable
+    assert error.retryable
+    assert told(error).maybe_done
+
+
 def test_only_what_is_nobodys_fault_is_tried_again_with_growing_pauses():
     policy = RetryPolicy(attempts=4, first_ms=100, most_ms=300)
     assert [policy.delay_ms(n, Unreachable("x"), lambda: 1.0) for n in (1, 2, 3, 4)] == [100, 200, 300, None]
