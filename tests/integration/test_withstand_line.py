@@ -74,7 +74,8 @@ async def test_a_line_so_slow_that_a_frame_takes_longer_than_a_silence_is_borne_
         line.conditions.bytes_per_s = 100_000
         await sender.stream_all(requests(200, "th", first=1))
         await settled(sender, 25)
-        assert line.accepted <= 4
+        # Given up at every silence it would be opened once a second. A busy machine adds silences of its own.
+        assert line.accepted <= 12
 
 
 async def test_a_line_that_falls_silent_is_given_up_and_used_again_when_it_speaks(tmp_path):
