@@ -8,10 +8,10 @@ import os
 import re
 import threading
 import uuid
-from dataclasses import dataclass
 from typing import Self
 
 from gateway.errors import FieldInvalid
+from gateway.values import dataclass
 
 _PARTNER = re.compile(r"[a-z]{2}\Z")
 _AUTHORITY = re.compile(r"[a-z]{2}/[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")

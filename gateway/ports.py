@@ -7,7 +7,6 @@ happens inside a transaction, because an operation cannot make one.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
 from gateway.translog.entry import LogEvent
+from gateway.values import dataclass
 from gateway.workflow.alert_chain import KnownAlert
 
 T_co = TypeVar("T_co", covariant=True)

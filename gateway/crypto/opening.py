@@ -6,7 +6,6 @@ before, whether the agreement allows the exchange, and the rules of the body. Re
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.crypto.codec import EnvelopeCodec
@@ -26,6 +25,7 @@ from gateway.errors import (
 from gateway.ids import PartnerId
 from gateway.model.envelope import Envelope
 from gateway.model.header import MAX_AHEAD_MS, MAX_LIFETIME_MS, Header, RecipientRecord
+from gateway.values import dataclass
 
 MAX_HEADER_BYTES: Final = 1024
 MAX_RECORD_BYTES: Final = 512

@@ -7,7 +7,7 @@ opened alone. Reference: docs/reference/envelope.md.
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway.crypto import suite1
 from gateway.crypto.codec import EnvelopeCodec
@@ -19,6 +19,7 @@ from gateway.errors import MessageTooLarge
 from gateway.ids import BatchId, EnvelopeId, MessageId, PartnerId, ThreadId, uuid7
 from gateway.model.envelope import MerklePath
 from gateway.model.header import SUITE_1, Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
+from gateway.values import dataclass
 
 _sha256 = hashlib.sha256
 

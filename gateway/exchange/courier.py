@@ -1,6 +1,5 @@
 """What a partner's answers mean: receipts to store, and messages to seal again with what follows them."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import Clock
@@ -31,6 +30,7 @@ from gateway.ports import (
     WaitingFollower,
 )
 from gateway.translog.entry import EventType
+from gateway.values import dataclass
 
 STATED_AT_ONCE: Final = frozenset({Outcome.RECEIVED, Outcome.REFUSED})
 """What the answer to a frame may say of its envelopes. Later rungs come on the partner's own link."""

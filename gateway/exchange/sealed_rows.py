@@ -4,7 +4,6 @@ At rest ciphertext and key wraps lie under a key of the message's own, which liv
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.crypto.at_rest import open_content, open_record, seal_content, seal_record
@@ -18,6 +17,7 @@ from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.ports import EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
 from gateway.translog.entry import EventType
+from gateway.values import dataclass
 
 MAX_CODES: Final = 64
 

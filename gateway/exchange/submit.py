@@ -5,7 +5,7 @@ encapsulation per recipient and one commit serve all. The caller is answered onl
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from gateway.clock import Clock
@@ -44,6 +44,7 @@ from gateway.ports import (
     SubmissionStatus,
     ThreadHeads,
 )
+from gateway.values import dataclass
 
 T = TypeVar("T")
 MAX_BODY_BYTES: Final = 2_000_000

@@ -5,13 +5,13 @@ put another one in its place.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Self
 
 from gateway.errors import FieldInvalid, ModeDiffers, SupersedesInvalid
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.header import Header, Mode, Supersedes
 from gateway.ports import KnownThreads, NamedMessage, Store
+from gateway.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

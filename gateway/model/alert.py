@@ -1,9 +1,9 @@
 """Early warning: CAP 1.2's alert plus what ministries of foreign affairs add. Units and names as in alert.proto."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.model.text import LocalizedText
+from gateway.values import dataclass
 
 
 class AlertType(IntEnum):

@@ -1,9 +1,9 @@
 """Envelopes and receipts as they travel: bytes that nobody re-encodes."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.ids import PartnerId
+from gateway.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The clear part of an envelope and its closed lists. Numbers equal those of envelope.proto."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from gateway.ids import BatchId, EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.values import dataclass
 
 SUITE_1: Final = 1
 MAX_LIFETIME_MS: Final = 30 * 86_400_000

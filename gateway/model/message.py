@@ -1,11 +1,11 @@
 """A message: its body with handling, and the draft that a national system hands in."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert
 from gateway.model.header import Kind, Mode, Supersedes, Urgency
+from gateway.values import dataclass
 
 
 class Tlp(IntEnum):

@@ -1,10 +1,10 @@
 """Partners: the card a partner signs about itself, and the profile and agreements kept about it as data."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Kind, Mode
+from gateway.values import dataclass
 
 
 class KeyPurpose(IntEnum):

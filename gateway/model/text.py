@@ -2,11 +2,11 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from gateway.errors import FieldInvalid
+from gateway.values import dataclass
 
 
 class TextOrigin(IntEnum):

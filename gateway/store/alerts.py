@@ -1,7 +1,7 @@
 """Where alerts stand: an update or cancellation finds its predecessor and ends it, in the commit that brings it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from gateway.store.events import ALERT_CANCELLED, ALERT_QUARANTINED, ALERT_SUPER
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import QUARANTINED, alert
 from gateway.store.transaction import Row, Session, Transaction
+from gateway.values import dataclass
 from gateway.workflow.alert import ISSUER, RECEIVER, AlertEvent, AlertState, step
 from gateway.workflow.alert_chain import MAX_CHAIN, Claim, KnownAlert, Problem, Relation, relate
 

@@ -8,11 +8,11 @@ for, and every proof still holds. Reference: docs/reference/log-format.md.
 import enum
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.crypto import framing
 from gateway.errors import FieldInvalid
+from gateway.values import dataclass
 
 LEAF_LABEL: Final = b"concord/log-leaf/v1\n"
 DIGEST_BYTES: Final = 32

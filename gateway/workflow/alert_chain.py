@@ -5,13 +5,13 @@ others have replaced since replaces the last of them; one that comes after its o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
+from gateway.values import dataclass
 from gateway.workflow.alert import AlertEvent, AlertState
 
 MAX_CHAIN: Final = 64
