@@ -15,7 +15,7 @@ from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
-from gateway.ports import EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
+from gateway.ports import AlertEntry, EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
 from gateway.translog.entry import EventType
 from gateway.values import dataclass
 
@@ -62,19 +62,23 @@ class ReadyBatch:
 
 
 def rows_of(
-    batch: SealedBatch, submissions: Sequence[_Submission], pool: KeyPool
+    batch: SealedBatch, submissions: Sequence[tuple[_Submission, AlertEntry | None]], pool: KeyPool
 ) -> tuple[tuple[SealedMessage, ...], ReadyBatch]:
-    """Return the rows to commit and the envelopes to send once they are committed."""
+    """Return the rows to commit and the envelopes to send once they are committed.
+
+    Args:
+        submissions: Each with what finds it again if it is an alert.
+    """
     rows: list[SealedMessage] = []
     ready: list[tuple[ReadyEnvelope, ...]] = []
-    for sealed, submission in zip(batch.envelopes, submissions, strict=True):
-        rows.append(_row(sealed, submission, pool))
+    for sealed, (submission, entry) in zip(batch.envelopes, submissions, strict=True):
+        rows.append(_row(sealed, submission, entry, pool))
         ready.append(tuple(_ready(sealed, record, batch) for record in sealed.records))
     encapsulations = tuple(EncapsulationRow(digest=d, encapsulation=e) for d, e in batch.encapsulations.items())
     return tuple(rows), ReadyBatch(tuple(ready), encapsulations)
 
 
-def _row(sealed: SealedEnvelope, submission: _Submission, pool: KeyPool) -> SealedMessage:
+def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | None, pool: KeyPool) -> SealedMessage:
     header = sealed.header
     draft = submission.draft
     fresh = pool.take()
@@ -113,6 +117,7 @@ def _row(sealed: SealedEnvelope, submission: _Submission, pool: KeyPool) -> Seal
             )
             for record in sealed.records
         ),
+        alert=entry,
         log=step(
             EventType.MESSAGE_RELEASED,
             header.create_ms,

@@ -5,10 +5,11 @@ another state's gateway, "gateway" for ourselves. Nothing of a message's content
 """
 
 import os
+from functools import cache
 from typing import Final
 
 from gateway.ids import PartnerId
-from gateway.model.header import Header
+from gateway.model.header import Header, Kind, Mode, Urgency
 from gateway.ports import LogEntry
 from gateway.translog.entry import SALTS_BYTES, EventType, LogEvent, leaf
 
@@ -58,4 +59,9 @@ def step(
 
 def described(header: Header) -> str:
     """Return what the clear header says of a message, for people who read the log."""
-    return f"{header.kind.name.lower()} {header.mode.name.lower()} {header.urgency.name}"
+    return _described(header.kind, header.mode, header.urgency)
+
+
+@cache
+def _described(kind: Kind, mode: Mode, urgency: Urgency) -> str:
+    return f"{kind.name.lower()} {mode.name.lower()} {urgency.name}"

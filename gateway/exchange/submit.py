@@ -227,8 +227,7 @@ class SubmitService:
             )
 
         batch = await self._offload(seal) if len(recipients) >= OFFLOAD_RECIPIENTS else seal()
-        rows, ready = rows_of(batch, [job.submission for job in jobs], self._pool)
-        rows = tuple(replace(row, alert=job.entry) for row, job in zip(rows, jobs, strict=True))
+        rows, ready = rows_of(batch, [(job.submission, job.entry) for job in jobs], self._pool)
         encapsulations = ready.encapsulations
         results = await self._store.write(CommitSubmissions(messages=rows, encapsulations=encapsulations))
         for job, result, envelopes in zip(jobs, results, ready.envelopes, strict=True):
@@ -281,6 +280,8 @@ class SubmitService:
     async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Answer those that do not agree with what they continue; return the others."""
         own = self._directory.own
+        if not any(_continues(job.submission.draft) for job in jobs):
+            return jobs
         items = [_continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
         threads = await Threads.read(self._store, own, items)
         if threads is None:
@@ -349,6 +350,10 @@ def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int
         body_bytes=draft.body_bytes,
         recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
     )
+
+
+def _continues(draft: Draft) -> bool:
+    return draft.thread_id is not None or draft.in_reply_to is not None or draft.supersedes is not None
 
 
 def _continuation(draft: Draft, message_id: MessageId, thread_id: ThreadId, own: PartnerId) -> Continuation:

@@ -30,7 +30,30 @@ RETRY_AFTER_MS: Final = 500
 """A full queue of 64 MiB drains in about so long."""
 
 Answer = SubmissionResult | GatewayError
-_Waiting = tuple[Submission, asyncio.Future[Answer]]
+
+
+class _Call:
+    """What one caller handed in together: one future for all, because each costs the event loop a turn."""
+
+    def __init__(self, count: int) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answers: list[Answer | None] = [None] * count
+        self._missing = count
+
+    def answer(self, place: int, answer: Answer) -> None:
+        """Keep an answer; the last one lets the caller go on."""
+        self.answers[place] = answer
+        self._missing -= 1
+        if not self._missing and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Raise at the caller, whatever else is answered."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+_Waiting = tuple[Submission, _Call, int]
 
 
 class CoalescedSubmit:
@@ -52,22 +75,24 @@ class CoalescedSubmit:
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Answer]:
         """Accept what may leave; see SubmitService.submit."""
-        loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[Answer]] = [loop.create_future() for _ in submissions]
+        if not submissions:
+            return []
+        call = _Call(len(submissions))
         put_off: list[Submission] = []
-        for submission, future in zip(submissions, futures, strict=True):
+        for place, submission in enumerate(submissions):
             draft = submission.draft
             if self._queued_bytes >= self._max_queued_bytes and draft.urgency is not Urgency.U0:
-                future.set_result(QuotaExceeded(RETRY_AFTER_MS))
+                call.answer(place, QuotaExceeded(RETRY_AFTER_MS))
                 put_off.append(submission)
                 continue
             self._queued += 1
             self._queued_bytes += len(draft.body_bytes)
-            self._queues[draft.urgency].append((submission, future))
+            self._queues[draft.urgency].append((submission, call, place))
         if put_off:
             self._observer.submitted(0, put_off, [QuotaExceeded(RETRY_AFTER_MS)] * len(put_off))
         self._start()
-        return list(await asyncio.gather(*futures)) if len(futures) > 1 else [await future for future in futures]
+        await call.done
+        return [answer for answer in call.answers if answer is not None]
 
     async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
         """Run every check and keep nothing; see SubmitService.validate."""
@@ -110,18 +135,16 @@ class CoalescedSubmit:
 
     async def _run(self, batch: list[_Waiting]) -> None:
         try:
-            answers = await self._service.submit([submission for submission, _ in batch])
+            answers = await self._service.submit([submission for submission, _, _ in batch])
         except GatewayError as error:
             answers = [error] * len(batch)
-            self._observer.submitted(0, [submission for submission, _ in batch], answers)
+            self._observer.submitted(0, [submission for submission, _, _ in batch], answers)
         except BaseException as error:
             # A bug must reach every caller, and the guard at the edge turns it into INTERNAL.
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for _, call, _ in batch:
+                call.fail(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        for (_, call, place), answer in zip(batch, answers, strict=True):
+            call.answer(place, answer)

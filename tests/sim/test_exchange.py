@@ -310,7 +310,7 @@ async def test_a_known_message_id_with_other_content_is_refused_with_a_signed_re
         [item], sender=CN, sign_key=cn.secrets.envelope, seal_keys={TH: cn.directory.seal_key(TH, now)}, codec=CODEC,
         now_ms=now,
     )  # fmt: skip
-    _, ready = rows_of(batch, [cn.submission(draft)], cn.pool)
+    _, ready = rows_of(batch, [(cn.submission(draft), None)], cn.pool)
     answer = await th.receive.take_in(
         CN, OutgoingFrame(sequence=1, envelopes=(ready.envelopes[0][0].envelope,), receipts=())
     )

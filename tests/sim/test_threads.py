@@ -61,7 +61,7 @@ async def give(source: Nation, target: Nation, *items: dict[str, object]) -> lis
         sealing, sender=source.partner, sign_key=source.secrets.envelope, codec=CODEC, now_ms=now,
         seal_keys={target.partner: source.directory.seal_key(target.partner, now)},
     )  # fmt: skip
-    _, ready = rows_of(batch, [source.submission(draft) for draft in drafts], source.pool)
+    _, ready = rows_of(batch, [(source.submission(draft), None) for draft in drafts], source.pool)
     frame = OutgoingFrame(sequence=1, envelopes=tuple(rows[0].envelope for rows in ready.envelopes), receipts=())
     answer = await target.receive.take_in(source.partner, frame)
     receipts = [CODEC.decode_receipt(data) for data in answer.receipts.receipts]

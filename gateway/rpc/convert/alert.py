@@ -29,12 +29,13 @@ from gateway.rpc.convert.field import set_time, time_from_proto
 _TYPE: Final[dict[int, AlertType]] = {item.value: item for item in AlertType}
 _URGENCY: Final[dict[int, AlertUrgency]] = {item.value: item for item in AlertUrgency}
 _SEVERITY: Final[dict[int, AlertSeverity]] = {item.value: item for item in AlertSeverity}
+_ORIGIN: Final[dict[int, TextOrigin]] = {item.value: item for item in TextOrigin}
 _CERTAINTY: Final[dict[int, AlertCertainty]] = {item.value: item for item in AlertCertainty}
 
 
 def texts_from_proto(texts: Iterable[pb.LocalizedText]) -> tuple[LocalizedText, ...]:
     """Return the texts."""
-    return tuple([LocalizedText(item.language, item.text, TextOrigin(item.origin), item.authentic) for item in texts])
+    return tuple([LocalizedText(item.language, item.text, _ORIGIN[item.origin], item.authentic) for item in texts])
 
 
 def texts_to_proto(texts: Iterable[LocalizedText]) -> list[pb.LocalizedText]:

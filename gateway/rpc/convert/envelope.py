@@ -32,11 +32,13 @@ from gateway.model.header import (
 )
 from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
 from gateway.rpc.convert.field import (
-    parse_exactly,
+    exactly,
+    member,
+    parse_known,
     partner_from_text,
+    required_time,
     set_time,
     sized,
-    time_from_proto,
 )
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 
@@ -50,9 +52,10 @@ MAX_RECEIPT_BYTES: Final = 256
 MAX_FRAME_RECEIPTS: Final = 1024
 """In all batches of one frame. They are verified and parsed in one go of 15 us each, in which nobody else is served."""
 
-_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}\Z")
 
-# A look-up costs a third of calling the enumeration; the declared rules have let only known numbers through.
+# Headers, records and receipts are checked field by field where they are converted, for a quarter of what the declared
+# rules cost: there are three to a message. A test holds them to the declared rules.
 _KINDS: Final[dict[int, Kind]] = {item.value: item for item in Kind}
 _MODES: Final[dict[int, Mode]] = {item.value: item for item in Mode}
 _URGENCIES: Final[dict[int, Urgency]] = {item.value: item for item in Urgency}
@@ -112,24 +115,24 @@ def decode_header(data: bytes) -> Header:
         MessageMalformed: Not a header.
         FieldInvalid: A field breaks a rule.
     """
-    message = parse_exactly(pb.Header, data, "header", MAX_HEADER_BYTES)
+    message = parse_known(pb.Header, data, "header", MAX_HEADER_BYTES)
     reply, replaced, commitment = message.in_reply_to, message.supersedes_id, message.supersedes_commitment
     return Header(
         suite=message.suite,
-        envelope_id=EnvelopeId(message.envelope_id),
-        message_id=MessageId(message.message_id),
+        envelope_id=EnvelopeId(exactly(message.envelope_id, 16, "header.envelope_id")),
+        message_id=MessageId(exactly(message.message_id, 16, "header.message_id")),
         sender=partner_from_text(message.sender, "header.sender"),
-        signing_key_id=message.signing_key_id,
-        kind=_KINDS[message.kind],
-        thread_id=ThreadId(message.thread_id),
+        signing_key_id=exactly(message.signing_key_id, 8, "header.signing_key_id"),
+        kind=member(_KINDS, message.kind, "header.kind"),
+        thread_id=ThreadId(exactly(message.thread_id, 16, "header.thread_id")),
         in_reply_to=MessageId(sized(reply, 16, "header.in_reply_to")) if reply else None,
         supersedes=supersedes_from_proto(replaced, commitment, "header.") if replaced or commitment else None,
-        mode=_MODES[message.mode],
-        urgency=_URGENCIES[message.urgency],
-        create_ms=time_from_proto(message.create_time, "header.create_time"),
-        expire_ms=time_from_proto(message.expire_time, "header.expire_time"),
-        content_commitment=message.content_commitment,
-        key_commitment=message.key_commitment,
+        mode=member(_MODES, message.mode, "header.mode"),
+        urgency=member(_URGENCIES, message.urgency, "header.urgency"),
+        create_ms=required_time(message, "create_time", "header.create_time"),
+        expire_ms=required_time(message, "expire_time", "header.expire_time"),
+        content_commitment=exactly(message.content_commitment, 32, "header.content_commitment"),
+        key_commitment=exactly(message.key_commitment, 32, "header.key_commitment"),
     )
 
 
@@ -152,13 +155,13 @@ def decode_record(data: bytes) -> RecipientRecord:
         MessageMalformed: Not a record.
         FieldInvalid: A field breaks a rule.
     """
-    message = parse_exactly(pb.RecipientRecord, data, "record", MAX_RECORD_BYTES)
+    message = parse_known(pb.RecipientRecord, data, "record", MAX_RECORD_BYTES)
     return RecipientRecord(
         recipient=partner_from_text(message.recipient, "record.recipient"),
-        seal_key_id=message.seal_key_id,
-        batch_id=BatchId(message.batch_id),
-        encapsulation_digest=message.encapsulation_digest,
-        wrapped_key=message.wrapped_key,
+        seal_key_id=exactly(message.seal_key_id, 8, "record.seal_key_id"),
+        batch_id=BatchId(exactly(message.batch_id, 16, "record.batch_id")),
+        encapsulation_digest=exactly(message.encapsulation_digest, 32, "record.encapsulation_digest"),
+        wrapped_key=exactly(message.wrapped_key, 48, "record.wrapped_key"),
         previous_digest=sized(message.previous_digest, 32, "record.previous_digest"),
     )
 
@@ -183,14 +186,14 @@ def decode_receipt(data: bytes) -> Receipt:
         MessageMalformed: Not a receipt.
         FieldInvalid: A field breaks a rule.
     """
-    message = parse_exactly(pb.Receipt, data, "receipt", MAX_RECEIPT_BYTES)
+    message = parse_known(pb.Receipt, data, "receipt", MAX_RECEIPT_BYTES)
     if message.reason and not _REASON.match(message.reason):
         # It is kept, and shown to operators and systems: words of our catalogue's form, never a stranger's text.
         raise FieldInvalid("receipt.reason", "must be capital letters, digits and underscores")
     return Receipt(
-        envelope_digest=message.envelope_digest,
-        outcome=_OUTCOMES[message.outcome],
-        time_ms=time_from_proto(message.time, "receipt.time"),
+        envelope_digest=exactly(message.envelope_digest, 32, "receipt.envelope_digest"),
+        outcome=member(_OUTCOMES, message.outcome, "receipt.outcome"),
+        time_ms=required_time(message, "time", "receipt.time"),
         reason=message.reason,
         log_position=message.log_position,
         log_leaf=sized(message.log_leaf, 32, "receipt.log_leaf"),

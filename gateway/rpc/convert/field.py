@@ -3,6 +3,8 @@
 Size limits come before parsing and belong to the caller, who knows which limit applies.
 """
 
+from collections.abc import Mapping
+from enum import Enum
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -14,6 +16,7 @@ from gateway.errors import FieldInvalid, MessageMalformed
 from gateway.ids import AuthorityId, PartnerId
 
 M = TypeVar("M", bound=Message)
+E = TypeVar("E", bound=Enum)
 
 _MAX_SECONDS: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second google.protobuf.Timestamp may carry."""
@@ -45,9 +48,19 @@ def parse_exactly(message_type: type[M], data: bytes, what: str, max_bytes: int)
         MessageMalformed: Too long, not such a message, or with a field that this version does not know.
         FieldInvalid: A declared rule is broken.
     """
+    message = parse_known(message_type, data, what, max_bytes)
+    check_rules(message, what)
+    return message
+
+
+def parse_known(message_type: type[M], data: bytes, what: str, max_bytes: int) -> M:
+    """Return the message in data, which has no field unknown here; its rules are for the caller to check.
+
+    Raises:
+        MessageMalformed: Too long, not such a message, or with a field that this version does not know.
+    """
     message = parse(message_type, data, what, max_bytes)
     check_known(message, what)
-    check_rules(message, what)
     return message
 
 
@@ -93,6 +106,17 @@ def time_from_proto(time: Timestamp, field: str) -> int:
     return seconds * 1000 + nanos // 1_000_000
 
 
+def required_time(message: Message, name: str, field: str) -> int:
+    """Return the milliseconds of a timestamp that must be there.
+
+    Raises:
+        FieldInvalid: It is absent, or as time_from_proto.
+    """
+    if not message.HasField(name):
+        raise FieldInvalid(field, "is required")
+    return time_from_proto(getattr(message, name), field)
+
+
 def set_time(time: Timestamp, instant_ms: int) -> None:
     """Write milliseconds since 1970 into a timestamp."""
     # 1970 exactly would leave an absent field: setting seconds marks it as present even when zero.
@@ -110,6 +134,29 @@ def partner_from_text(text: str, field: str) -> PartnerId:
 def authority_from_text(text: str, field: str) -> AuthorityId:
     """Return the authority id; remembered like partners."""
     return AuthorityId.parse(text, field)
+
+
+def exactly(data: bytes, length: int, field: str) -> bytes:
+    """Return data that has one exact length.
+
+    Raises:
+        FieldInvalid: Another length.
+    """
+    if len(data) != length:
+        raise FieldInvalid(field, f"must be {length} bytes")
+    return data
+
+
+def member(known: Mapping[int, E], number: int, field: str) -> E:
+    """Return the member of an enumeration that a number on the wire stands for.
+
+    Raises:
+        FieldInvalid: None is known under this number.
+    """
+    found = known.get(number)
+    if found is None:
+        raise FieldInvalid(field, "must be one of the defined values, and not unspecified")
+    return found
 
 
 def sized(data: bytes, length: int, field: str) -> bytes:
