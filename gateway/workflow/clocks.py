@@ -124,7 +124,7 @@ def targets(overrides: Mapping[tuple[Rung, Urgency], int]) -> Targets:
     """Return the targets of an agreement: the ordinary ones but for what it sets.
 
     Raises:
-        FieldInvalid: A time is not between a minute and a year, or the more urgent would have longer than the less urgent.
+        FieldInvalid: A time is not between a minute and a year, or the more urgent would have longer.
     """
     by_rung = {}
     for rung, ordinary in TARGETS.items():
@@ -157,16 +157,15 @@ def clock(of: Targets, rung: Rung, urgency: Urgency, start_ms: int, stops: Seque
     return Running(due_ms)
 
 
-def retarget(of: Targets, rung: Rung, old: Running, start_ms: int, urgency: Urgency, at_ms: int) -> Running:
-    """Return a running clock after the urgency has changed.
+def hasten(old: Running | Standing, target_ms: int, urgency: Urgency, at_ms: int) -> Running | Standing:
+    """Return a clock after its case has become more urgent: the new time from now, and never more than it had.
 
-    A case that becomes more urgent has the new time from now, and never more than it had. One that becomes less urgent
-    has the new time from its start. Whether somebody may change it is `check_urgency`'s business.
+    One that becomes less urgent has the new time from its start: ask `clock` again.
     """
-    fresh_ms = at_ms + of.ms(rung, urgency)
-    return Running(
-        min(old.due_ms, fresh_ms) if fresh_ms < old.due_ms else max(old.due_ms, start_ms + of.ms(rung, urgency))
-    )
+    if isinstance(old, Running):
+        return Running(min(old.due_ms, at_ms + target_ms))
+    left_ms = min(old.left_ms, target_ms)
+    return Running(at_ms + left_ms) if urgency is Urgency.U0 else Standing(left_ms)
 
 
 def check_urgency(old: Urgency, new: Urgency, *, by_sender: bool) -> None:
@@ -189,17 +188,19 @@ class TimedOut:
     urgency: Urgency
     start_ms: int
     due_ms: int
-    met_ms: int | None
-    """When it was done all the same; None: not yet."""
 
 
 def timed_out(
-    rung: Rung, urgency: Urgency, start_ms: int, state: Running | Standing, met_ms: int | None, now_ms: int
+    rung: Rung, urgency: Urgency, start_ms: int, *, state: Running | Standing, met_ms: int | None, now_ms: int
 ) -> TimedOut | None:
-    """Return the evidence that a time was missed; None: it was not, or not yet."""
-    if not isinstance(state, Running) or state.due_ms > (now_ms if met_ms is None else met_ms):
+    """Return the evidence that a time was missed; None: it was not, or not yet.
+
+    What was done late (`met_ms`) was missed as well; what was done at the very instant was not.
+    """
+    if not isinstance(state, Running):
         return None
-    return TimedOut(rung=rung, urgency=urgency, start_ms=start_ms, due_ms=state.due_ms, met_ms=met_ms)
+    late = now_ms >= state.due_ms if met_ms is None else met_ms > state.due_ms
+    return TimedOut(rung=rung, urgency=urgency, start_ms=start_ms, due_ms=state.due_ms) if late else None
 
 
 class Step(StrEnum):

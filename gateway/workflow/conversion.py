@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.errors import FieldInvalid, StateConflict
+from gateway.workflow.approval import Approved
 from gateway.workflow.referral import ReferralState
 from gateway.workflow.table import OFFICER, PARTNER, SYSTEM, Cause, Event, Machine, State
 
@@ -78,6 +79,8 @@ class Conversion:
     """A referral that is to become a request."""
 
     state: ConversionState
+    digest: bytes
+    """SHA-256 of the request that is to come of it: what people consent to and officers approve."""
     needed: frozenset[str]
     """References of the persons whose consent it takes, as the referral names them; ORIGINATOR for its sender."""
     given: frozenset[str] = field(default_factory=frozenset)
@@ -92,11 +95,12 @@ ORIGINATOR: Final = "originator"
 """Stands for the state that sent the referral, among those who consent."""
 
 
-def propose(referral: ReferralState, persons: frozenset[str], *, from_partner: bool) -> Conversion:
+def propose(referral: ReferralState, digest: bytes, persons: frozenset[str], *, from_partner: bool) -> Conversion:
     """Begin a conversion.
 
     Args:
         referral: Where the referral stands.
+        digest: Of the request that is to come of it.
         persons: References of the persons it names.
         from_partner: Another state sent the referral, and has to agree that its purpose changes.
 
@@ -111,7 +115,7 @@ def propose(referral: ReferralState, persons: frozenset[str], *, from_partner: b
     if not 1 <= len(persons) <= MAX_PERSONS or ORIGINATOR in persons:
         raise FieldInvalid("persons", f"must be 1 to {MAX_PERSONS} references of persons")
     needed = persons | {ORIGINATOR} if from_partner else persons
-    return Conversion(state=MACHINE.start, needed=needed)
+    return Conversion(state=MACHINE.start, digest=digest, needed=needed)
 
 
 def consent(conversion: Conversion, who: str, cause: Cause) -> Conversion:
@@ -145,18 +149,38 @@ def revoke(conversion: Conversion, who: str, cause: Cause) -> Conversion:
     return replace(conversion, state=state, given=conversion.given - {who})
 
 
+def edit(conversion: Conversion, digest: bytes) -> Conversion:
+    """Return the conversion after the request to come has been edited. People consented to another text.
+
+    Raises:
+        StateConflict: It is converted already, or over.
+    """
+    state = MACHINE.step(conversion.state, _E.EDIT, Cause.OFFICER)
+    return replace(conversion, state=state, digest=digest, given=frozenset[str]())
+
+
+def approve(conversion: Conversion, approved: Approved) -> Conversion:
+    """Record that officers have approved what is to come of it.
+
+    The release of the referral does not serve: it was of another digest.
+
+    Raises:
+        StateConflict: Consent is missing, or something else was approved.
+    """
+    if approved.digest != conversion.digest:
+        raise StateConflict("this is no approval of the request to come: possible is to propose and approve it anew")
+    return replace(conversion, state=MACHINE.step(conversion.state, _E.APPROVE, Cause.OFFICER))
+
+
 def step(conversion: Conversion, event: ConversionEvent, cause: Cause) -> Conversion:
-    """Return the conversion after any event but a consent or its revocation.
+    """Return the conversion after a refusal, a withdrawal or its conversion.
 
     Raises:
         StateConflict: Not possible now, or not for whoever caused it; the text says what is.
     """
-    if event in {_E.CONSENT, _E.REVOKE}:
-        raise StateConflict(f"cannot {event.word} for everybody at once: possible person by person")
-    state = MACHINE.step(conversion.state, event, cause)
-    # People consent to a text.
-    given = frozenset[str]() if event is _E.EDIT else conversion.given
-    return replace(conversion, state=state, given=given)
+    if event not in {_E.REFUSE, _E.WITHDRAW, _E.CONVERT}:
+        raise StateConflict(f"cannot {event.word} by the word alone: possible with what it takes")
+    return replace(conversion, state=MACHINE.step(conversion.state, event, cause))
 
 
 def _check_who(conversion: Conversion, who: str, cause: Cause) -> None:

@@ -6,13 +6,14 @@ gap, and `check` tells it. Officers are pseudonyms; telephone numbers are kept e
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
 from gateway.errors import FieldInvalid, NotFound
 from gateway.ids import OfficerId
+from gateway.workflow.clocks import Step
 from gateway.workflow.zones import DAY_MINUTES, EPOCH_DAY, LAST_DAY, instant_ms, local_day, parse_zone
 
 MAX_SHIFTS: Final = 64
@@ -229,6 +230,25 @@ def on_duty(roster: Roster, now_ms: int) -> OnDuty:
         until_ms=watch.end_ms,
         order=tuple(dict.fromkeys([*watch.officers, *everybody, *_present(roster, roster.leads, now_ms)])),
     )
+
+
+def called(roster: Roster, now_ms: int, steps: Sequence[Step]) -> tuple[OfficerId, ...]:
+    """Return whom to call when these steps of escalation are reached, nobody twice.
+
+    Where the roster has a gap the first step already reaches the duty lead: an escalation that calls nobody is none.
+    """
+    leads = _present(roster, roster.leads, now_ms) or roster.leads
+    try:
+        order = on_duty(roster, now_ms).order
+    except NotFound:
+        return leads if steps else ()
+    people = {
+        Step.OFFICER: order[:1],
+        Step.DEPUTIES: tuple(officer for officer in order[1:] if officer not in leads),
+        Step.LEAD: leads,
+        Step.CALL_CARD: leads,
+    }
+    return tuple(dict.fromkeys(officer for step in steps for officer in people[step]))
 
 
 def next_handover(roster: Roster, now_ms: int) -> Handover | None:
