@@ -78,13 +78,8 @@ def stops(history: Sequence[tuple[int, S]], pauses: Mapping[S, Pause]) -> tuple[
         history: Since when it was in which state, in the order in which it came about.
         pauses: States in which something is awaited.
     """
-    ends: list[int | None] = [start for start, _ in history[1:]]
-    return (
-        tuple(
-            Stop(pauses[state], start, end)
-            for (start, state), end in zip(history, [*ends, None], strict=True)
-            if state in pauses
-        )
-        if history
-        else ()
+    return tuple(
+        Stop(pauses[state], start, history[number][0] if number < len(history) else None)
+        for number, (start, state) in enumerate(history, start=1)
+        if state in pauses
     )

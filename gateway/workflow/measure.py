@@ -143,13 +143,13 @@ _RECEIVER_CAUSES: Final = {
 
 _LATE_FOR_SENDER: Final = {
     _S.CONSULTED: frozenset({_E.WAITED}),
-    _S.WITHDRAWN: frozenset(_THEIRS) - {_E.ANSWER, _E.PRESERVE, _E.EXTEND, _E.LAPSE},
+    _S.WITHDRAWN: frozenset(_THEIRS) - {_E.PART, _E.ANSWER, _E.PRESERVE, _E.EXTEND, _E.LAPSE},
 }
 _REPLIES: Final = frozenset({_E.CLARIFY, _E.REPLY})
 _LATE_FOR_RECEIVER: Final = {
     _S.CONSULTATION: frozenset({_E.CLARIFY}),
     _S.CONSULTED: _REPLIES,
-    **dict.fromkeys((_S.APPROVED, _S.APPROVED_WITH_CONDITIONS, _S.CONDITIONS_ACCEPTED, _S.EXECUTING), _REPLIES),
+    **dict.fromkeys((_S.APPROVED, _S.APPROVED_WITH_CONDITIONS, _S.EXECUTING), _REPLIES),
     _S.REFUSED: _REPLIES,
 }
 
@@ -158,7 +158,7 @@ _ANSWER_SENDER: Final = Machine(
     start=_S.UNDER_REVIEW,
     rows={**_DECISION, **_ANSWERING, _S.REFUSED: {}, _S.WITHDRAWN: {_E.ANSWER: _S.ANSWERED}},
     causes=_SENDER_CAUSES,
-    crossed=_LATE_FOR_SENDER,
+    crossed={**_LATE_FOR_SENDER, _S.WITHDRAWN: _LATE_FOR_SENDER[_S.WITHDRAWN] | {_E.PART}},
     open=OPEN,
     advice=_ADVICE,
 )
