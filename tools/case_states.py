@@ -78,7 +78,8 @@ or refuse it, nobody approves twice, and whoever had a part in it does not carry
 otherwise, and there is no setting. How many approvals it takes and in which roles is the policy's word. A claim keeps
 others away for {lease}.
 
-- **Fast lane**, U0 and U1: the officer on duty alone sends {fast}. It lapses unless another approves within {second}.
+- **Fast lane**, U0 and U1: the officer on duty alone sends {fast}. It lapses unless another approves within {second}:
+  the clock then withdraws what has left, and releases what is held.
 - **Broken glass**, U0: the officer on duty alone, with a reason, does {glass}. It stands, and somebody else reviews it
   within {review}.
 
@@ -222,7 +223,7 @@ def text() -> str:
         APPROVAL.format(
             lease=span(claim.LEASE_MS),
             fast=acts(alone.FAST),
-            second=span(alone.SECOND_APPROVAL_MS),
+            second=span(approval.SECOND_APPROVAL_MS),
             glass=acts(alone.GLASS),
             review=span(alone.REVIEW_MS),
         ),

@@ -2,8 +2,8 @@
 
 Both are closed lists of acts of help. Content data, freezing, arrest and handing somebody over are on neither, whatever
 the urgency, and what is not listed is not allowed. The fast lane (domain notes 1.6) sends at once and lapses unless a
-second officer approves within 24 hours; what was done behind broken glass stands and is reviewed within 24 hours by
-somebody else.
+second officer approves within 24 hours: a refusal or a lapse withdraws at the partner what has left. What was done
+behind broken glass stands, and is reviewed within 24 hours by somebody else.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from gateway.ids import OfficerId
 from gateway.model.header import Urgency
 from gateway.workflow.approval import (
     MACHINE,
+    SECOND_APPROVAL_MS,
     ApprovalEvent,
     ApprovalState,
     Draft,
@@ -28,7 +29,6 @@ from gateway.workflow.clocks import DAY_MS
 from gateway.workflow.roster import OnDuty
 from gateway.workflow.table import Cause
 
-SECOND_APPROVAL_MS: Final = DAY_MS
 REVIEW_MS: Final = DAY_MS
 MAX_REASON_CHARACTERS: Final = 2000
 MAX_ACTS: Final = 16

@@ -18,6 +18,8 @@ from gateway.workflow.table import CLOCK, OFFICER, Cause, Event, Machine, State
 
 MAX_APPROVALS: Final = 8
 MAX_AUTHORS: Final = 64
+SECOND_APPROVAL_MS: Final = 24 * 3_600_000
+"""What left by the fast lane lapses unless it is approved in this time (domain notes 1.6)."""
 DIGEST_BYTES: Final = 32
 DECIDES: Final = frozenset({"approver", "duty_lead"})
 NEVER_DECIDES: Final = frozenset({"system", "auditor", "operator"})
@@ -157,12 +159,16 @@ class Proposal:
     def __post_init__(self) -> None:
         if self.due_ms <= self.propose_ms:
             raise FieldInvalid("due_ms", "must be after the proposal")
+        if self.lane is Lane.FAST and self.due_ms != self.propose_ms + SECOND_APPROVAL_MS:
+            raise FieldInvalid("due_ms", "must be 24 hours after what the fast lane sent")
         approvers = [item.officer for item in self.approvals]
         # The invariant of four eyes, whoever builds the value and from wherever.
         if {self.proposer, *self.draft.authors} & set(approvers) or len(set(approvers)) != len(approvers):
             raise StateConflict(
                 "whoever drafted, edited, proposed or approved it cannot approve it: possible for another"
             )
+        if any(not self.propose_ms <= item.approve_ms < self.due_ms for item in self.approvals):
+            raise StateConflict("an approval counts from the proposal until it lapses: possible is to propose it anew")
         for item in self.approvals:
             check_decides(item.roles, self.needed)
         if len(self.missing_roles) > self.missing:

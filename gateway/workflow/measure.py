@@ -129,8 +129,10 @@ _OURS: Final = (_E.CLARIFY, _E.REPLY, _E.ACCEPT_CONDITIONS, _E.WITHDRAW)
 _SENDER_CAUSES: Final = {
     **dict.fromkeys(_THEIRS, PARTNER),
     **dict.fromkeys(_OURS, OFFICER),
+    # The clock: what one officer sent alone, and nobody approved in time.
+    _E.WITHDRAW: OFFICER | CLOCK,
     # A holder may be made to let go by its own law.
-    _E.RELEASE: OFFICER | PARTNER,
+    _E.RELEASE: OFFICER | CLOCK | PARTNER,
 }
 _RECEIVER_CAUSES: Final = {
     **dict.fromkeys(_THEIRS, OFFICER),

@@ -14,8 +14,6 @@ from gateway.workflow.table import CLOCK, OFFICER, PARTNER, Cause, Event, Machin
 
 LEAVING_MS: Final = 24 * 3_600_000
 """After this long the owner's silence releases a member that is leaving."""
-MAX_MEMBERS: Final = 64
-"""Partners in one operation."""
 
 
 class OperationState(State):

@@ -114,7 +114,9 @@ SENDER: Final = Machine(
     },
     causes={
         **dict.fromkeys((_E.SUBMIT, _E.EDIT, _E.RETURN, _E.APPROVE, _E.REJECT), OFFICER),
-        **dict.fromkeys((_E.INFORM, _E.CONFIRM, _E.REOPEN, _E.WITHDRAW), OFFICER),
+        **dict.fromkeys((_E.INFORM, _E.CONFIRM, _E.REOPEN), OFFICER),
+        # The clock: what one officer sent alone, and nobody approved in time.
+        _E.WITHDRAW: OFFICER | CLOCK,
         _E.SEND: SYSTEM,
         _E.FAIL: SYSTEM | CLOCK,
         **dict.fromkeys((_E.RECEIVE, _E.ACKNOWLEDGE, _E.ACCEPT, _E.DECLINE, _E.REDIRECT), PARTNER),

@@ -202,16 +202,16 @@ def withdrawal(request: Request) -> tuple[tuple[int, MeasureEvent], ...]:
     return acts
 
 
-def withdraw(request: Request) -> Request:
-    """Return the request after its officers have withdrawn the whole of it.
+def withdraw(request: Request, cause: Cause) -> Request:
+    """Return the request after the whole of it was withdrawn, by its officers or by the clock.
 
     Raises:
-        StateConflict: Nothing is left to withdraw.
+        StateConflict: Nothing is left to withdraw, or it is not for whoever caused it.
     """
     measures = list(request.measures)
     for number, event in withdrawal(request):
         item = measures[number]
-        after = measure.MACHINES[item.course, request.side].step(item.state, event, Cause.OFFICER)
+        after = measure.MACHINES[item.course, request.side].step(item.state, event, cause)
         measures[number] = replace(item, state=after)
     return replace(request, measures=tuple(measures))
 

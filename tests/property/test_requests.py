@@ -71,8 +71,8 @@ class Requests(RuleBasedStateMachine):
         if Cause.PARTNER in machine.causes.get(event, ()):
             self.under_way[OTHER[side]].append((event, number))
 
-    @rule()
-    def withdraw(self):
+    @rule(cause=st.sampled_from(OURS))
+    def withdraw(self, cause):
         mine = self.sides[Side.SENDER]
         try:
             events = request.withdrawal(mine)
@@ -80,7 +80,7 @@ class Requests(RuleBasedStateMachine):
             settled = measure.OPEN | measure.HELD
             assert mine.stage is Stage.CLOSED or not any(item.state in settled for item in mine.measures)
             return
-        self.become(Side.SENDER, request.withdraw(mine))
+        self.become(Side.SENDER, request.withdraw(mine, cause))
         assert not any(item.state in measure.OPEN | measure.HELD for item in self.sides[Side.SENDER].measures)
         self.under_way[Side.RECEIVER] += [(event, number) for number, event in events]
 

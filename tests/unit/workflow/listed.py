@@ -26,7 +26,7 @@ withdrawn: decline>declined redirect>redirected resolve>resolved ~ receive ackno
 REFERRAL_SENDER_CAUSES = """
 o: submit edit return approve reject inform confirm reopen withdraw
 s: send fail
-c: fail silence
+c: fail silence withdraw
 p: receive acknowledge accept decline redirect start ask resolve
 """
 REFERRAL_RECEIVER = """
@@ -132,6 +132,7 @@ withdrawn:
 """
 MEASURE_SENDER_CAUSES = """
 o: clarify reply accept_conditions withdraw release
+c: withdraw release
 p: ask consult waited postpone resume approve approve_with_conditions refuse execute part answer preserve extend lapse
 p: release
 """

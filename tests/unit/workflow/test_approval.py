@@ -21,9 +21,8 @@ APPROVER, LEAD = frozenset({"approver"}), frozenset({"duty_lead"})
 ONE = Needed(1)
 
 
-def proposed(needed=ONE, authors=(DRAFTER, EDITOR), lane=Lane.ORDINARY):
-    made = approval.propose(Draft(DIGEST, frozenset(authors)), PROPOSER, needed, due_ms=DUE, claim=None, now_ms=0)
-    return replace(made, lane=lane)
+def proposed(needed=ONE, authors=(DRAFTER, EDITOR)):
+    return approval.propose(Draft(DIGEST, frozenset(authors)), PROPOSER, needed, due_ms=DUE, claim=None, now_ms=0)
 
 
 def approve(of, officer, roles=APPROVER, digest=DIGEST, now_ms=1, held=None):
@@ -63,6 +62,9 @@ def test_no_value_exists_in_which_somebody_approves_their_own():
             Approved(few)
     with pytest.raises(FieldInvalid):
         Needed(0)
+    for moment in (-1, DUE):
+        with pytest.raises(StateConflict, match="propose it anew"):
+            replace(proposed(), approvals=(Approval(FIRST, APPROVER, moment),))
 
 
 def test_an_edit_voids_the_proposal_and_makes_the_editor_an_author():
@@ -72,9 +74,9 @@ def test_an_edit_voids_the_proposal_and_makes_the_editor_an_author():
     assert draft == Draft(OTHER, frozenset({DRAFTER, EDITOR, SECOND}))
     again = approval.propose(draft, PROPOSER, Needed(1), due_ms=DUE, claim=None, now_ms=3)
     with pytest.raises(StateConflict):
-        approve(again, SECOND, digest=OTHER)
+        approve(again, SECOND, digest=OTHER, now_ms=4)
     # Who approved the old text had no hand in the new one.
-    assert isinstance(approve(again, FIRST, digest=OTHER), Approved)
+    assert isinstance(approve(again, FIRST, digest=OTHER, now_ms=4), Approved)
 
 
 def test_what_was_shown_is_what_is_approved():
@@ -189,7 +191,11 @@ def test_who_carries_it_out_is_somebody_else_again():
 
 def test_what_has_left_is_not_edited():
     with pytest.raises(StateConflict, match="send an update"):
-        approval.void(proposed(lane=Lane.FAST), EDITOR, OTHER, 1)
+        approval.void(replace(proposed(), lane=Lane.FAST, due_ms=86_400_000), EDITOR, OTHER, 1)
+    # It has a day and neither less nor more, whoever builds the value.
+    for due_ms in (DUE, 86_400_001):
+        with pytest.raises(FieldInvalid):
+            replace(proposed(), lane=Lane.FAST, due_ms=due_ms)
 
 
 def test_while_one_officer_works_on_it_others_wait():

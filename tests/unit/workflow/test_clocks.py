@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import FieldInvalid, StateConflict
 from gateway.model.header import Urgency
-from gateway.workflow import clocks, due, preservation
+from gateway.workflow import clocks, due, elapsed, measure, operation, preservation, referral, request
 from gateway.workflow.clocks import (
     DAY_MS,
     DEFAULT,
@@ -27,10 +27,12 @@ from gateway.workflow.clocks import (
     clock,
     targets,
 )
-from gateway.workflow.measure import OPEN, MeasureState
+from gateway.workflow.measure import OPEN, MeasureEvent, MeasureState
+from gateway.workflow.operation import MemberEvent, MemberState
 from gateway.workflow.recall import RecallState
-from gateway.workflow.referral import ReferralState
-from gateway.workflow.request import Stage
+from gateway.workflow.referral import ReferralEvent, ReferralState
+from gateway.workflow.request import Stage, StageEvent
+from gateway.workflow.table import Cause, Side
 
 LAW = settings(deadline=None, derandomize=True, max_examples=100)
 INSTANTS = st.integers(0, 400 * DAY_MS)
@@ -217,8 +219,59 @@ def test_stops_are_read_off_the_history_of_states():
     assert due.stops([], due.MEASURE_PAUSES) == ()
 
 
-def test_a_resolved_referral_is_closed_by_fourteen_days_of_silence():
-    assert clocks.silence_due_ms(5) == 5 + 14 * DAY_MS
+@pytest.mark.parametrize("state", ReferralState)
+def test_time_closes_a_resolved_referral_after_fourteen_days_of_silence_and_fails_what_is_not_delivered(state):
+    late = {ReferralState.RESOLVED: ReferralEvent.SILENCE, ReferralState.SENT: ReferralEvent.FAIL}.get(state)
+    assert elapsed.referral(state, 5, 10, 5 + 14 * DAY_MS) is late
+    assert elapsed.referral(state, 5, 14 * DAY_MS + 5, 14 * DAY_MS + 4) is None
+    # Who never had the word is not silent.
+    if state is ReferralState.RESOLVED:
+        assert elapsed.referral(state, None, 10, 10**15) is None
+
+
+@pytest.mark.parametrize("state", Stage)
+def test_time_fails_a_request_that_is_not_delivered(state):
+    assert elapsed.stage(state, 10, 9) is None
+    assert elapsed.stage(state, 10, 10) is (StageEvent.FAIL if state is Stage.TRANSMITTED else None)
+
+
+@pytest.mark.parametrize("state", MeasureState)
+def test_time_ends_consultations_that_were_heard_postponements_and_what_is_held(state):
+    def look(heard_ms, until_ms, now_ms):
+        return elapsed.measure(state, DEFAULT, Urgency.U1, heard_ms=heard_ms, until_ms=until_ms, now_ms=now_ms)
+
+    ends = {
+        MeasureState.CONSULTATION: MeasureEvent.WAITED,
+        MeasureState.POSTPONED: MeasureEvent.RESUME,
+        MeasureState.PRESERVED: MeasureEvent.LAPSE,
+        MeasureState.EXTENDED: MeasureEvent.LAPSE,
+    }
+    assert look(0, 8 * HOUR_MS, 8 * HOUR_MS) is ends.get(state)
+    assert look(0, 8 * HOUR_MS, 8 * HOUR_MS - 1) is None
+    assert look(None, None, 10**15) is None
+
+
+@pytest.mark.parametrize("state", MemberState)
+def test_the_owners_silence_releases_who_leaves(state):
+    leaving = MemberEvent.SILENCE if state is MemberState.LEAVING else None
+    assert elapsed.member(state, 5, 5 + DAY_MS) is leaving
+    assert elapsed.member(state, 5, 4 + DAY_MS) is None
+    assert elapsed.member(state, None, 10**15) is None
+
+
+def test_time_brings_about_what_the_tables_leave_to_the_clock_and_nothing_else():
+    preserving = measure.MACHINES[measure.Course.PRESERVE, Side.RECEIVER]
+    for machine, events in (
+        (referral.RECEIVER, {ReferralEvent.SILENCE}),
+        (referral.SENDER, {ReferralEvent.SILENCE, ReferralEvent.FAIL}),
+        (request.SENDER, {StageEvent.FAIL}),
+        (preserving, {MeasureEvent.WAITED, MeasureEvent.RESUME, MeasureEvent.LAPSE}),
+        (operation.MEMBER_AT_OWNER, {MemberEvent.SILENCE}),
+        (operation.MEMBER_AT_MEMBER, {MemberEvent.SILENCE}),
+    ):
+        caused = {event for event, causes in machine.causes.items() if Cause.CLOCK in causes}
+        # Withdrawal is the fast lane's, when no second approval comes.
+        assert {event for event in caused if event.name != "WITHDRAW"} == events
 
 
 def test_preservation_runs_for_what_was_agreed_and_is_prolonged_from_its_end():

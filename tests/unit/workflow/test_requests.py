@@ -96,7 +96,7 @@ def test_each_measure_is_decided_by_itself():
     assert made.word == "closed"
     assert not request.use_report_owed(made)
     with pytest.raises(StateConflict, match="nothing"):
-        request.withdraw(made)
+        request.withdraw(made, Cause.OFFICER)
 
 
 def test_what_is_open_cannot_be_closed_and_what_came_to_nothing_need_not():
@@ -108,7 +108,7 @@ def test_what_is_open_cannot_be_closed_and_what_came_to_nothing_need_not():
     for number in (0, 1):
         refused = by_partner(refused, number, E.CONSULT, E.WAITED, E.REFUSE)
     assert refused.word == "refused"
-    for over in (refused, request.withdraw(made)):
+    for over in (refused, request.withdraw(made, Cause.OFFICER)):
         with pytest.raises(StateConflict, match="nothing is owed"):
             request.step(over, StageEvent.CLOSE, Cause.OFFICER)
     # On the receiver's side as well: a partner that closes over open measures is refused.
@@ -119,7 +119,7 @@ def test_what_is_open_cannot_be_closed_and_what_came_to_nothing_need_not():
 
 def test_a_part_that_crossed_the_withdrawal_still_owes_a_use_report():
     made = by_partner(under_review(Side.SENDER, Course.ANSWER), 0, E.APPROVE, E.EXECUTE)
-    made = request.withdraw(made)
+    made = request.withdraw(made, Cause.OFFICER)
     assert made.word == "withdrawn"
     assert not request.use_report_owed(made)
     made = by_partner(made, 0, E.PART)
@@ -133,21 +133,21 @@ def test_a_part_that_crossed_the_withdrawal_still_owes_a_use_report():
 def test_its_officers_can_withdraw_the_whole_in_every_open_stage(stage):
     made = request.Request(side=Side.SENDER, stage=stage, measures=(request.Measure(Course.PRESERVE),) * 2)
     if stage in request.SENDER.open:
-        assert request.withdraw(made).word == "withdrawn"
+        assert request.withdraw(made, Cause.OFFICER).word == "withdrawn"
         assert request.withdrawal(made) == ((0, E.WITHDRAW), (1, E.WITHDRAW))
         # Nobody goes on with what is withdrawn.
         for event, cause in itertools.product(StageEvent, (Cause.OFFICER, Cause.SYSTEM, Cause.CLOCK)):
             with pytest.raises(StateConflict):
-                request.step(request.withdraw(made), event, cause)
+                request.step(request.withdraw(made, Cause.OFFICER), event, cause)
     else:
         with pytest.raises(StateConflict, match="possible is nothing"):
-            request.withdraw(made)
+            request.withdraw(made, Cause.OFFICER)
 
 
 def test_only_the_side_that_asked_withdraws():
     made = under_review(Side.RECEIVER, Course.ANSWER)
     with pytest.raises(StateConflict, match="consult"):
-        request.withdraw(made)
+        request.withdraw(made, Cause.OFFICER)
     with pytest.raises(StateConflict):
         request.decide(made, 0, E.WITHDRAW, Cause.OFFICER)
     before = request.begin(Side.RECEIVER, [Course.ANSWER])
