@@ -15,6 +15,7 @@ from gateway.values import dataclass
 
 _PARTNER = re.compile(r"[a-z]{2}\Z")
 _AUTHORITY = re.compile(r"[a-z]{2}/[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_OFFICER = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,6 +60,27 @@ class AuthorityId:
     def partner(self) -> PartnerId:
         """The state it belongs to."""
         return PartnerId(self.name[:2])
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OfficerId:
+    """An officer of ours, by a pseudonym that means nothing abroad: names stay at home."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str, field: str = "officer") -> Self:
+        """Return the id.
+
+        Raises:
+            FieldInvalid: Not 1 to 64 lower-case letters, digits, dots, hyphens and underscores.
+        """
+        if not _OFFICER.match(text):
+            raise FieldInvalid(field, "must be 1 to 64 of a-z, 0-9, '.', '_', '-', as in 'o-17'")
+        return cls(text)
 
     def __str__(self) -> str:
         return self.name

@@ -1,0 +1,171 @@
+"""Weeks of one referral between two desks in two zones, on a fake clock, from the fast lane to its end."""
+
+from datetime import UTC, date, datetime
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.clock import to_ms
+from gateway.errors import StateConflict
+from gateway.ids import OfficerId
+from gateway.model.header import Urgency
+from gateway.workflow import alone, approval, clocks, due, elapsed
+from gateway.workflow.approval import Approved, Draft, Ended, Needed, Proposal
+from gateway.workflow.clocks import DAY_MS, DEFAULT, HOUR_MS, SILENCE_MS, Standing
+from gateway.workflow.referral import MACHINES, ReferralEvent, ReferralState
+from gateway.workflow.roster import Crew, Roster, Shift, called, on_duty
+from gateway.workflow.table import Cause, Side
+
+E, S = ReferralEvent, ReferralState
+OTHER = {Side.SENDER: Side.RECEIVER, Side.RECEIVER: Side.SENDER}
+APPROVER = frozenset({"approver"})
+DIGEST = b"\x05" * 32
+PICK = st.integers(0, 1000)
+ZONES = st.sampled_from(["Asia/Yangon", "Asia/Tehran", "Asia/Kathmandu", "Europe/Berlin", "America/Santiago"])
+SECOND = OfficerId("o-second")
+
+
+def desk(name, zone):
+    return Roster(
+        desk=name,
+        leads=(OfficerId(f"{name}-lead"),),
+        shifts=tuple(
+            Shift(
+                post=name,
+                zone=zone,
+                weekdays=frozenset(range(1, 8)),
+                start_minute=start * 60,
+                end_minute=(start + 8) % 24 * 60,
+                crews=(Crew(OfficerId(f"{name}-{start}"), (OfficerId(f"{name}-{start}-deputy"),)),),
+                turn_days=1,
+                anchor=date(2026, 1, 1),
+            )
+            for start in (6, 14, 22)
+        ),
+    )
+
+
+class Weeks(RuleBasedStateMachine):
+    """A referral from the moment the officer on duty sends it alone."""
+
+    @initialize(
+        zones=st.tuples(ZONES, ZONES),
+        urgency=st.sampled_from([Urgency.U0, Urgency.U1]),
+        day=st.sampled_from([(2026, 3, 27), (2026, 10, 23), (2026, 12, 28)]),
+        hour=st.integers(0, 23),
+    )
+    def send(self, zones, urgency, day, hour):
+        self.now = self.start = to_ms(datetime(*day, hour, tzinfo=UTC))
+        self.urgency = urgency
+        self.desks = {Side.SENDER: desk("home", zones[0]), Side.RECEIVER: desk("away", zones[1])}
+        duty = on_duty(self.desks[Side.SENDER], self.now)
+        self.proposal = alone.fast_lane(
+            Draft(DIGEST, frozenset({duty.officer})), duty, APPROVER, acts=frozenset({"rescue"}), urgency=urgency,
+            needed=Needed(1), claim=None, now_ms=self.now,
+        )  # fmt: skip
+        self.sender = duty.officer
+        self.states = {Side.SENDER: S.SENT, Side.RECEIVER: S.RECEIVED}
+        self.histories = {side: [(self.now, state)] for side, state in self.states.items()}
+        self.under_way = {Side.SENDER: [(E.RECEIVE, self.now)], Side.RECEIVER: []}
+        self.heard = None
+        self.evidence = {}
+
+    def become(self, side, event, cause):
+        after = MACHINES[side].step(self.states[side], event, cause)
+        if after is not self.states[side]:
+            self.states[side] = after
+            self.histories[side].append((self.now, after))
+        if cause is not Cause.PARTNER and Cause.PARTNER in MACHINES[OTHER[side]].causes.get(event, ()):
+            self.under_way[OTHER[side]].append((event, self.now))
+        if event is E.RESOLVE and side is Side.RECEIVER:
+            self.heard = None
+
+    @rule(side=st.sampled_from(Side), pick=PICK)
+    def act(self, side, pick):
+        choices = MACHINES[side].possible(self.states[side], Cause.OFFICER)
+        if choices:
+            self.become(side, choices[pick % len(choices)], Cause.OFFICER)
+
+    @precondition(lambda self: any(self.under_way.values()))
+    @rule(side=st.sampled_from(Side))
+    def deliver(self, side):
+        if self.under_way[side]:
+            event, _ = self.under_way[side].pop(0)
+            self.become(side, event, Cause.PARTNER)
+            if event is E.RESOLVE:
+                # Its receipt tells the other side the same instant.
+                self.heard = self.now
+
+    @precondition(lambda self: isinstance(self.proposal, Proposal))
+    @rule(officer=st.sampled_from(["sender", "second"]))
+    def approve(self, officer):
+        who = self.sender if officer == "sender" else SECOND
+        try:
+            self.proposal = approval.approve(self.proposal, who, APPROVER, digest=DIGEST, claim=None, now_ms=self.now)
+        except StateConflict:
+            assert who == self.sender
+        else:
+            assert who == SECOND
+
+    @rule(hours=st.sampled_from([1, 5, 23, 24, 70, 24 * 14]))
+    def pass_time(self, hours):
+        self.now += hours * HOUR_MS
+        if isinstance(self.proposal, Proposal) and (ended := approval.lapse(self.proposal, self.now)):
+            self.proposal = ended
+            sender = self.states[Side.SENDER]
+            if E.WITHDRAW in MACHINES[Side.SENDER].possible(sender, Cause.CLOCK):
+                self.become(Side.SENDER, E.WITHDRAW, Cause.CLOCK)
+        for side in Side:
+            event = elapsed.referral(self.states[side], self.heard, self.start + 30 * DAY_MS, self.now)
+            if event is E.SILENCE:
+                assert self.now >= self.heard + SILENCE_MS
+            if event is not None:
+                self.become(side, event, Cause.CLOCK)
+
+    @invariant()
+    def what_nobody_approved_in_time_is_withdrawn_unless_it_is_done(self):
+        if hasattr(self, "proposal") and isinstance(self.proposal, Ended):
+            assert self.now >= self.start + DAY_MS
+            open_now = MACHINES[Side.SENDER].open
+            reopened = any(state is S.REOPENED for _, state in self.histories[Side.SENDER])
+            assert self.states[Side.SENDER] not in open_now or reopened
+
+    @invariant()
+    def somebody_is_on_duty_and_is_called_when_time_runs_out(self):
+        if not hasattr(self, "states"):
+            return
+        for side in Side:
+            begun, state = self.histories[side][-1]
+            stops = due.stops(self.histories[side], due.REFERRAL_PAUSES)
+            for rung in due.REFERRAL_CLOCKS[state]:
+                running = clocks.clock(DEFAULT, rung, self.urgency, begun, stops)
+                assert not isinstance(running, Standing)
+                missed = clocks.timed_out(rung, self.urgency, begun, state=running, met_ms=None, now_ms=self.now)
+                if missed:
+                    assert self.evidence.setdefault((side, rung, begun), missed) == missed
+                    steps = clocks.escalation(DEFAULT.ms(rung, self.urgency), running.due_ms, self.now)
+                    owing = self.desks[side if due.OWED_BY[rung] is Side.RECEIVER else OTHER[side]]
+                    assert called(owing, self.now, steps)[0] == on_duty(owing, self.now).officer
+
+    @invariant()
+    def it_is_approved_by_another_or_not_at_all(self):
+        if hasattr(self, "proposal") and isinstance(self.proposal, Approved):
+            assert [item.officer for item in self.proposal.proposal.approvals] == [SECOND]
+            assert self.proposal.decide_ms < self.start + DAY_MS
+
+    def teardown(self):
+        if not hasattr(self, "states"):
+            return
+        while any(self.under_way.values()):
+            for side in Side:
+                self.deliver(side)
+        self.pass_time(24 * 14)
+        while any(self.under_way.values()):
+            for side in Side:
+                self.deliver(side)
+        assert self.states[Side.SENDER] is self.states[Side.RECEIVER]
+
+
+Weeks.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+TestWeeks = Weeks.TestCase
