@@ -9,7 +9,6 @@ explains each key.
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,8 +19,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName
-from gateway.errors import ConfigInvalid
+from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName, parse_toml
+from gateway.errors import ConfigInvalid, FieldInvalid
 from gateway.ids import AuthorityId
 from gateway.issuers import Issuer, check_issuers
 from gateway.model.header import Mode
@@ -214,11 +213,9 @@ def load_config(home: Path) -> Config:
     path = home / CONFIG_FILE
     text = _read(path)
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigInvalid(f"{path}: not valid TOML: {error}") from None
-    except RecursionError:
-        raise ConfigInvalid(f"{path}: nested too deeply") from None
+        data = parse_toml(text)
+    except FieldInvalid as error:
+        raise ConfigInvalid(f"{path}: {error.problem}") from None
     for key in data:
         # Keywords with a leading underscore would steer pydantic-settings itself.
         if key.startswith("_"):

@@ -5,7 +5,6 @@ a misspelt word never silently widens or narrows an agreement. Leaves to others:
 (gateway.policy.agreements) and what partners say about themselves (cards).
 """
 
-import tomllib
 import unicodedata
 import zoneinfo
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gateway.config_values import parse_toml
 from gateway.errors import ConfigInvalid, FieldInvalid
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import MAX_LIFETIME_MS, Kind, Mode
@@ -38,8 +38,9 @@ def load_profiles(directory: Path) -> dict[PartnerId, Profile]:
     """
     try:
         paths = sorted(path for path in directory.iterdir() if path.suffix == ".toml")
-    except OSError as error:
-        raise ConfigInvalid(f"{directory}: cannot be listed ({error.strerror})") from error
+    # ValueError: a name with a zero in it, which no system takes.
+    except (OSError, ValueError) as error:
+        raise ConfigInvalid(f"{directory}: cannot be listed ({getattr(error, 'strerror', error)})") from error
     if not paths:
         raise ConfigInvalid(f"{directory}: has no profile (*.toml)")
     if len(paths) > MAX_FILES:
@@ -63,12 +64,11 @@ def _load(path: Path) -> Profile:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigInvalid(f"{path.name}: has more than {MAX_FILE_BYTES} bytes")
     try:
-        table = tomllib.loads(data.decode())
+        table = parse_toml(data.decode())
     except UnicodeDecodeError as error:
         raise ConfigInvalid(f"{path.name}: is not UTF-8 (byte {error.start})") from error
-    # ValueError: also an integer of more digits than Python reads. RecursionError: arrays nested by the thousand.
-    except (ValueError, RecursionError) as error:
-        raise ConfigInvalid(f"{path.name}: is not TOML: {error}") from error
+    except FieldInvalid as error:
+        raise ConfigInvalid(f"{path.name}: is not TOML: {error.problem}") from error
     try:
         parsed = ProfileFile.model_validate(table)
     except ValidationError as error:

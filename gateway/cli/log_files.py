@@ -148,13 +148,7 @@ def check_directory(directory: Path, texts: Sequence[str]) -> dict[str, Any]:
     try:
         note = _read(directory / CHECKPOINT_PATH, MAX_BUNDLE_BYTES)
     except OSError as error:
-        raise Failure(
-            f"cannot read {directory}",
-            why=str(error.strerror),
-            advice="name a directory that `concord log export` made",
-            reason="NOT_FOUND",
-            code=ExitCode.USAGE,
-        ) from None
+        raise _unreadable(directory, error) from None
     tree = open_checkpoint(note, origin=keys[0].name, log_keys=keys)
     problems: list[str] = []
     disclosed = erased = 0
@@ -188,6 +182,16 @@ def check_directory(directory: Path, texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _unreadable(path: Path, error: OSError) -> Failure:
+    return Failure(
+        f"cannot read {path}",
+        why=str(error.strerror),
+        advice="name a directory that `concord log export` made",
+        reason="NOT_FOUND",
+        code=ExitCode.USAGE,
+    )
+
+
 def _bundle(directory: Path, first: int, tree: Checkpoint) -> tuple[bytes, ...]:
     width = min(TILE_WIDTH, tree.size - first)
     path = tile_path(None, first // TILE_WIDTH, width)
@@ -207,11 +211,18 @@ def _check_disclosure(index: int, leaf: bytes, text: str) -> None:
 
 
 class _Disclosures:
-    """What an export discloses, a line for each entry in their order; read as the entries are, never all at once."""
+    """What an export discloses, a line for each entry in their order; read as the entries are, never all at once.
+
+    Raises:
+        Failure: The file is there and cannot be read.
+    """
 
     def __init__(self, directory: Path) -> None:
         place = directory / ENTRIES
-        self._lines = place.open("rb") if place.exists() else None
+        try:
+            self._lines = place.open("rb") if place.exists() else None
+        except OSError as error:
+            raise _unreadable(place, error) from None
 
     def close(self) -> None:
         """Close the file."""

@@ -29,4 +29,7 @@ def parse_when(text: str, now_ms: int, field: str) -> int:
     if instant.tzinfo is None:
         # A time without an offset means another instant in every partner's capital.
         raise FieldInvalid(field, "must say its offset from UTC, as in 2026-11-23T12:00Z or 2026-11-23T19:00+07:00")
-    return to_ms(instant.astimezone(UTC))
+    try:
+        return to_ms(instant.astimezone(UTC))
+    except OverflowError:
+        raise FieldInvalid(field, "lies before the year 1 or after 9999 in UTC") from None

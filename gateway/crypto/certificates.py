@@ -37,6 +37,8 @@ _SPIFFE: Final = re.compile(
 _SYSTEM_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _REQUEST_CURVES: Final = frozenset({"secp256r1", "secp384r1"})
 _PEM_HEAD: Final = b"-----BEGIN"
+_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What the library raises at bytes that are no certificate, or not one that it takes."""
 
 Authority = tuple[bytes, bytes]
 """Key and certificate of an authority, PEM."""
@@ -105,7 +107,7 @@ def issue_requested(
         found = x509.load_pem_x509_csr(request)
         key = found.public_key()
         holds = found.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         raise FieldInvalid("request", "is not a certificate request") from None
     if not holds or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _REQUEST_CURVES:
         raise FieldInvalid("request", "must be signed by its own key on curve P-256 or P-384")
@@ -215,7 +217,7 @@ def pem_to_der(pem: bytes) -> bytes:
     """
     try:
         return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
-    except ValueError:
+    except _UNREADABLE:
         raise FieldInvalid("certificate", "is not a PEM certificate") from None
 
 
@@ -227,7 +229,7 @@ def der_to_pem(der: bytes) -> bytes:
     """
     try:
         return _pem(x509.load_der_x509_certificate(der))
-    except ValueError:
+    except _UNREADABLE:
         raise FieldInvalid("certificate", "is not a DER certificate") from None
 
 
@@ -245,7 +247,7 @@ def root_name(der: bytes) -> RootName:
             for rdn in certificate.subject.rdns
         )
         usable = constraints.ca and isinstance(certificate.public_key(), ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (*_UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension):
         usable, name = False, ()
     if not usable:
         raise FieldInvalid("certificate", "is not that of an authority with an elliptic-curve or RSA key")
@@ -259,7 +261,7 @@ def _load(data: bytes) -> x509.Certificate:
         if data.lstrip().startswith(_PEM_HEAD):
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except ValueError:
+    except _UNREADABLE:
         raise CallerUnknown("the certificate cannot be read") from None
 
 

@@ -281,7 +281,15 @@ class Keyring:
         """
         try:
             return _from_json(json.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError, GatewayError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            GatewayError,
+        ) as error:
             raise ConfigInvalid(f"the keyring cannot be read ({type(error).__name__})") from None
 
     def lock(self, passphrase: str) -> bytes:

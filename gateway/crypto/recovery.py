@@ -40,13 +40,32 @@ class RecoveryKey:
 
     def lock(self, passphrase: str) -> bytes:
         """Return the key as an age file under a passphrase (scrypt: takes about a second)."""
+        return bytes(pyrage.passphrase.encrypt(self.to_bytes(), passphrase))
+
+    def to_bytes(self) -> bytes:
+        """Return the key as JSON with its secret in it. Never stored as it is: see lock."""
         data = {
             "format": _FORMAT,
             "version": _VERSION,
             "partner": self.partner.code,
             "secret": to_text(self.key.export_secret()),
         }
-        return bytes(pyrage.passphrase.encrypt(json.dumps(data, sort_keys=True).encode(), passphrase))
+        return json.dumps(data, sort_keys=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the key.
+
+        Raises:
+            ConfigInvalid: Not a recovery key, or of a version not known here.
+        """
+        try:
+            entry = json.loads(data)
+            if entry["format"] != _FORMAT or entry["version"] != _VERSION:
+                raise ConfigInvalid("not a recovery key of a version known here")
+            return cls(PartnerId.parse(entry["partner"]), SignKey(from_text(entry["secret"])))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, GatewayError) as error:
+            raise ConfigInvalid(f"the recovery key cannot be read ({type(error).__name__})") from None
 
     @classmethod
     def unlock(cls, data: bytes, passphrase: str) -> Self:
@@ -60,10 +79,4 @@ class RecoveryKey:
             plain = pyrage.passphrase.decrypt(data, passphrase)
         except pyrage.DecryptError:
             raise PassphraseWrong("the recovery key does not open with this passphrase") from None
-        try:
-            entry = json.loads(plain)
-            if entry["format"] != _FORMAT or entry["version"] != _VERSION:
-                raise ConfigInvalid("not a recovery key of a version known here")
-            return cls(PartnerId.parse(entry["partner"]), SignKey(from_text(entry["secret"])))
-        except (ValueError, KeyError, TypeError, AttributeError, GatewayError) as error:
-            raise ConfigInvalid(f"the recovery key cannot be read ({type(error).__name__})") from None
+        return cls.from_bytes(plain)

@@ -223,6 +223,8 @@ def _parse_token(text: str) -> tuple[int, bytes]:
         data = _decode(text)
     except (ValueError, binascii.Error):
         raise PageTokenInvalid("the page token was not made by this gateway") from None
-    if len(data) != 26 or data[:2] != b"p1":
+    before_ms = int.from_bytes(data[2:10], "big")
+    # An instant that no message has is more than the database takes.
+    if len(data) != 26 or data[:2] != b"p1" or before_ms > _FAR_MS:
         raise PageTokenInvalid("the page token was not made by this gateway")
-    return int.from_bytes(data[2:10], "big"), data[10:]
+    return before_ms, data[10:]

@@ -29,6 +29,8 @@ def read_private(path: Path, max_bytes: int, *, missing: str) -> bytes:
         raise ConfigInvalid(f"{path}: {missing}") from None
     except OSError as error:
         raise ConfigInvalid(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigInvalid(f"{path}: is no name of a file") from None
     if len(data) > max_bytes:
         raise ConfigInvalid(f"{path}: larger than {max_bytes} bytes")
     return data
@@ -82,6 +84,8 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise ConfigInvalid(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigInvalid(f"{path}: is no name of a file") from None
     if len(data) > max_bytes:
         raise ConfigInvalid(f"{path}: larger than {max_bytes} bytes")
     return data

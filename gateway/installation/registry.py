@@ -234,7 +234,15 @@ class Registry(Mapping[str, Submitter]):
                 raise ConfigInvalid(f"{path}: not of a version known here")
             entries = [_from_json(item) for item in found["systems"]]
             return {item.principal: item for item in entries}, frozenset(str(item) for item in found["removed"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FieldInvalid) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            FieldInvalid,
+        ) as error:
             raise ConfigInvalid(f"{path}: cannot be read ({type(error).__name__}); restore it from a copy") from None
 
 

@@ -15,7 +15,7 @@ from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import set_time, sized, time_from_proto
 from gateway.rpc.convert.view import time_to_proto
 from gateway.translog.disclosure import DisclosedEvent, disclose, to_json
-from gateway.translog.entry import EventType, LogEvent
+from gateway.translog.entry import MAX_ACTOR, EventType, LogEvent, check_text
 from gateway.translog.merkle import MAX_SIZE
 
 
@@ -160,6 +160,8 @@ def _filter(request: pb.SearchEntriesRequest) -> LogFilter:
     unknown = [name for name in request.types if name not in _TYPES]
     if unknown:
         raise FieldInvalid("types", f"has no '{unknown[0][:64]}'; there are {', '.join(sorted(_TYPES))}")
+    # No entry holds another text, and PostgreSQL takes none with a zero in it.
+    check_text("actor", request.actor, MAX_ACTOR)
     return LogFilter(
         types=tuple(sorted({int(_TYPES[name]) for name in request.types})),
         partner=PartnerId.parse(request.partner).code if request.partner else "",

@@ -20,12 +20,18 @@ def _sqlite_home(url: str) -> Path | None:
     Raises:
         ConfigInvalid: Neither.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigInvalid("store: is not a URL") from None
     if parts.scheme == "sqlite":
         if parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2 or parts.query or parts.fragment:
             raise ConfigInvalid("store: an SQLite store is named by a directory, as in sqlite:///var/lib/concord")
         # With three slashes or, as SQLAlchemy writes absolute paths, four.
-        return Path("/" + unquote(parts.path).lstrip("/"))
+        place = "/" + unquote(parts.path).lstrip("/")
+        if "\x00" in place:
+            raise ConfigInvalid("store: names no directory")
+        return Path(place)
     if parts.scheme == "postgresql":
         return None
     raise ConfigInvalid("store: must begin with sqlite:/// or postgresql://")

@@ -274,7 +274,8 @@ def _answer(connection: Connection, answer: Answer, query: Query[T]) -> T:
 def _engine(dsn: str) -> AsyncEngine:
     try:
         url = make_url(dsn)
-    except SQLAlchemyError:
+    # ValueError: a port that is no number.
+    except (SQLAlchemyError, ValueError):
         raise ConfigInvalid("store: not a PostgreSQL URL, as in postgresql://user@host/database") from None
     if url.drivername != "postgresql":
         raise ConfigInvalid("store: must begin with postgresql://")

@@ -20,6 +20,7 @@ from tests.bench.cap import parse_per_s
 from tests.bench.exchange import Exchange
 from tests.bench.fanout import fanout_s
 from tests.bench.floor import Floor
+from tests.bench.log import postgres_figures, sqlite_figures
 from tests.bench.processes import ROOT
 
 Figures = dict[str, float]
@@ -37,10 +38,23 @@ class Size:
     alerts: int
     backlog: int
     stored: int
+    logged: tuple[int, int]
+    """Entries of the exchange log; a shared store is measured at the first size only."""
 
 
-FULL = Size(rounds=3, streamed=10_000, unary=4_000, alone=70, alerts=5, backlog=100_000, stored=1_000_000)
-QUICK = Size(rounds=2, streamed=2_000, unary=600, alone=25, alerts=2, backlog=5_000, stored=20_000)
+FULL = Size(
+    rounds=3,
+    streamed=10_000,
+    unary=4_000,
+    alone=70,
+    alerts=5,
+    backlog=100_000,
+    stored=1_000_000,
+    logged=(100_000, 1_000_000),
+)
+QUICK = Size(
+    rounds=2, streamed=2_000, unary=600, alone=25, alerts=2, backlog=5_000, stored=20_000, logged=(4_000, 20_000)
+)
 """About a minute: shows that everything runs; its figures are rough, and those of large stores are of small ones."""
 
 
@@ -119,12 +133,19 @@ def cap(_size: Size) -> Figures:
     return {"cap.parse_per_s": parse_per_s()}
 
 
+def log(size: Size) -> Figures:
+    """Grow, prove and check the exchange log."""
+    small, large = size.logged
+    return sqlite_figures({"1e5": small, "1e6": large}, note) | postgres_figures({"1e5": small}, note)
+
+
 PARTS: dict[str, Callable[[Size], Figures]] = {
     "rates": rates,
     "fanout": fanout,
     "backlog": backlog,
     "million": million,
     "cap": cap,
+    "log": log,
 }
 
 KEYS = (
@@ -142,6 +163,15 @@ KEYS = (
     "exchange.msgs_per_s_at_1e6",
     "backlog1e5.rss_mb",
     "cap.parse_per_s",
+    "log.integrate_per_s_at_1e5",
+    "log.integrate_per_s_at_1e6",
+    "log.prove_ms_at_1e5",
+    "log.prove_ms_at_1e6",
+    "log.check_per_s_at_1e5",
+    "log.check_per_s_at_1e6",
+    "log_postgresql.integrate_per_s_at_1e5",
+    "log_postgresql.prove_ms_at_1e5",
+    "log_postgresql.check_per_s_at_1e5",
 )
 
 
@@ -183,7 +213,7 @@ def main() -> None:
     for name in KEYS:
         if name in figures:
             aim, met = wanted.get(name, ("", True))
-            print(f"{name:32} {figures[name]:12.3f}  {aim}{'' if met else '  NOT MET'}")
+            print(f"{name:37} {figures[name]:12.3f}  {aim}{'' if met else '  NOT MET'}")
     path = ROOT / "build" / ("bench-quick.json" if options.quick else "bench.json")
     path.write_text(json.dumps({name: round(figures[name], 3) for name in KEYS if name in figures}, indent=2) + "\n")
     print(f"\n{path.relative_to(ROOT)} written after {time.monotonic() - started:.0f} s")

@@ -6,6 +6,7 @@ HMAC with a public key as the secret, jku, x5u and crit all end here. Reference:
 
 import base64
 import binascii
+import hmac
 import json
 import re
 from collections.abc import Collection
@@ -136,6 +137,11 @@ def seconds(claims: dict[str, Any], name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**40:
         raise TokenRejected(f"the claim {name} is missing or is no time")
     return int(value)
+
+
+def same_text(given: object, mine: str) -> bool:
+    """Tell whether a claim is this text, which is ASCII. JSON also has text that no encoding can write."""
+    return isinstance(given, str) and given.isascii() and bool(mine) and hmac.compare_digest(given, mine)
 
 
 def encode_digest(digest: bytes) -> str:

@@ -4,7 +4,6 @@ A token says what its issuer knows; whom it stands for here, for which authoriti
 the principals of the settings say. Reference: RFC 9068 section 4, RFC 8705 section 3, RFC 9449 section 7.
 """
 
-import hmac
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from gateway.errors import TokenRejected
 from gateway.issuers import Issuer, Principal
 from gateway.rpc.callers import Caller, Presented, SystemAuthenticator, certificate_digest
 from gateway.rpc.methods import CallerKind, Scope
-from gateway.rpc.tokens.compact import Unverified, encode_digest, read_compact, seconds, verify_compact
+from gateway.rpc.tokens.compact import Unverified, encode_digest, read_compact, same_text, seconds, verify_compact
 from gateway.rpc.tokens.keys import KeySource
 from gateway.rpc.tokens.proof import SKEW_S, ReplayCache, verify_proof
 
@@ -157,19 +156,15 @@ def _check_binding(
         return
     if "x5t#S256" in bound:
         mine = encode_digest(certificate_digest(presented.leaf)) if presented.leaf else ""
-        if not _equal(bound["x5t#S256"], mine):
+        if not same_text(bound["x5t#S256"], mine):
             raise TokenRejected("the token is bound to another certificate")
     if "jkt" in bound:
         if jkt is None:
             raise TokenRejected("the token is bound to a key, and no proof of it is shown")
-        if not _equal(bound["jkt"], jkt):
+        if not same_text(bound["jkt"], jkt):
             raise TokenRejected("the token is bound to another key than the proof's")
     elif scheme == "dpop":
         raise TokenRejected("a proof is shown for a token that is not bound to a key")
-
-
-def _equal(given: object, mine: str) -> bool:
-    return isinstance(given, str) and bool(mine) and hmac.compare_digest(given.encode(), mine.encode())
 
 
 def _principal(issuer: Issuer, claims: dict[str, Any]) -> Principal:

@@ -6,7 +6,6 @@ stream it is the call that opens it.
 """
 
 import hashlib
-import hmac
 from collections import OrderedDict
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from gateway.rpc.tokens.compact import (
     encode_digest,
     import_public,
     read_compact,
+    same_text,
     seconds,
     verify_compact,
 )
@@ -76,9 +76,7 @@ def verify_proof(text: str, *, token: str, target: str, now_s: int, used: Replay
     issued_s = seconds(claims, "iat")
     if not now_s - PROOF_AGE_S - SKEW_S <= issued_s <= now_s + SKEW_S:
         raise TokenRejected("the proof was made too long ago or in the future")
-    bound = claims.get("ath")
-    expected = encode_digest(hashlib.sha256(token.encode()).digest())
-    if not isinstance(bound, str) or not hmac.compare_digest(bound.encode(), expected.encode()):
+    if not same_text(claims.get("ath"), encode_digest(hashlib.sha256(token.encode()).digest())):
         raise TokenRejected("the proof is for another token")
     identifier = claims.get("jti")
     if not isinstance(identifier, str) or not 1 <= len(identifier) <= 256:
