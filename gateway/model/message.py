@@ -5,7 +5,11 @@ from enum import IntEnum
 
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert
+from gateway.model.assistance import Request
+from gateway.model.case import Answer, CaseDecision, Recall, RecallConfirmation, Update, UseReport, Withdrawal
 from gateway.model.header import Kind, Mode, Supersedes, Urgency
+from gateway.model.operation import Operation
+from gateway.model.referral import Referral
 
 
 class Tlp(IntEnum):
@@ -55,7 +59,20 @@ class Ping:
     nonce: bytes
 
 
-Content = Alert | Ping
+CaseContent = (
+    Referral
+    | Request
+    | Operation
+    | Update
+    | Answer
+    | CaseDecision
+    | Withdrawal
+    | UseReport
+    | Recall
+    | RecallConfirmation
+)
+"""What officers release and decide on."""
+Content = Alert | Ping | CaseContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +92,18 @@ class Body:
                 return Kind.ALERT
             case Ping():
                 return Kind.PING
+            case Referral():
+                return Kind.REFERRAL
+            case Request():
+                return Kind.REQUEST
+            case Operation():
+                return Kind.OPERATION
+            case Answer():
+                return Kind.ANSWER
+            case Update() | CaseDecision() | Withdrawal() | UseReport():
+                return Kind.UPDATE
+            case Recall() | RecallConfirmation():
+                return Kind.RECALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
