@@ -1,6 +1,7 @@
 """Rules for what follows in a thread: updates, answers, decisions, withdrawals, use reports, recalls, operations."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.errors import FieldInvalid
 from gateway.model.case import (
@@ -35,6 +36,20 @@ from gateway.model.reference_rules import check_attachments, check_contact, chec
 from gateway.model.states import is_state_code
 
 _HAS_ROLES = frozenset({MembershipChange.INVITED, MembershipChange.JOINED})
+OWED: Final[dict[str, frozenset[Verdict]]] = {
+    "grounds": frozenset({Verdict.REFUSE}),
+    "disclosed": frozenset({Verdict.REFUSE, Verdict.CONSULT, Verdict.POSTPONE}),
+    "conditions": frozenset({Verdict.ACCEPT_WITH_CONDITIONS}),
+    "questions": frozenset({Verdict.ASK}),
+    "redirect_to": frozenset({Verdict.REDIRECT}),
+    "until_ms": frozenset({Verdict.POSTPONE}),
+}
+"""Which decisions must say what."""
+PERMITTED: Final[dict[str, frozenset[Verdict]]] = OWED | {
+    "grounds": frozenset({Verdict.REFUSE, Verdict.CONSULT, Verdict.POSTPONE}),
+    "disclosed": frozenset(Verdict),
+}
+"""Which decisions may say what."""
 
 
 def check_update(update: Update, at: str = "update") -> None:
@@ -99,25 +114,13 @@ def check_decision(decision: CaseDecision, at: str = "decision") -> None:
         FieldInvalid: It lacks what a decision of its kind owes, or has what belongs to another.
     """
     verdict = decision.verdict
-    owes: dict[str, frozenset[Verdict]] = {
-        "grounds": frozenset({Verdict.REFUSE}),
-        "disclosed": frozenset({Verdict.REFUSE, Verdict.CONSULT, Verdict.POSTPONE}),
-        "conditions": frozenset({Verdict.ACCEPT_WITH_CONDITIONS}),
-        "questions": frozenset({Verdict.ASK}),
-        "redirect_to": frozenset({Verdict.REDIRECT}),
-        "until_ms": frozenset({Verdict.POSTPONE}),
-    }
-    may: dict[str, frozenset[Verdict]] = {
-        "grounds": owes["grounds"] | {Verdict.CONSULT, Verdict.POSTPONE},
-        "disclosed": frozenset(Verdict),
-    }
-    for name, verdicts in owes.items():
+    for name, verdicts in OWED.items():
         value = getattr(decision, name)
         given = value is not None and value not in {(), ""}
         field = "until_time" if name == "until_ms" else name
         if verdict in verdicts and not given:
             raise FieldInvalid(f"{at}.{field}", f"is owed by a decision to {verdict.name}")
-        if given and verdict not in may.get(name, verdicts):
+        if given and verdict not in PERMITTED[name]:
             raise FieldInvalid(f"{at}.{field}", f"does not belong to a decision to {verdict.name}")
     if verdict is Verdict.REFUSE and Ground.ONGOING_CASE in decision.grounds:
         index = decision.grounds.index(Ground.ONGOING_CASE)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert
@@ -73,6 +74,21 @@ CaseContent = (
 )
 """What officers release and decide on."""
 Content = Alert | Ping | CaseContent
+KIND_OF: Final[dict[type, Kind]] = {
+    Alert: Kind.ALERT,
+    Ping: Kind.PING,
+    Referral: Kind.REFERRAL,
+    Request: Kind.REQUEST,
+    Operation: Kind.OPERATION,
+    Update: Kind.UPDATE,
+    CaseDecision: Kind.UPDATE,
+    Withdrawal: Kind.UPDATE,
+    UseReport: Kind.UPDATE,
+    Answer: Kind.ANSWER,
+    Recall: Kind.RECALL,
+    RecallConfirmation: Kind.RECALL,
+}
+"""As what a content travels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,23 +103,7 @@ class Body:
     @property
     def kind(self) -> Kind:
         """The kind that goes into the header."""
-        match self.content:
-            case Alert():
-                return Kind.ALERT
-            case Ping():
-                return Kind.PING
-            case Referral():
-                return Kind.REFERRAL
-            case Request():
-                return Kind.REQUEST
-            case Operation():
-                return Kind.OPERATION
-            case Answer():
-                return Kind.ANSWER
-            case Update() | CaseDecision() | Withdrawal() | UseReport():
-                return Kind.UPDATE
-            case Recall() | RecallConfirmation():
-                return Kind.RECALL
+        return KIND_OF[type(self.content)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

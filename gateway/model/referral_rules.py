@@ -25,7 +25,7 @@ from gateway.model.referral import (
 )
 from gateway.model.trafficking import Trafficking
 
-_TRACED: Final = frozenset(
+TRACED: Final = frozenset(
     {
         CaseType.MISSING_PERSON,
         CaseType.SUSPECTED_TRAFFICKING,
@@ -34,7 +34,8 @@ _TRACED: Final = frozenset(
         CaseType.HOTLINE_FOLLOWUP,
     }
 )
-_NEEDS: Final[dict[CaseType, tuple[str, ...]]] = {
+"""Somebody is looked for: without when and where they were last heard of nobody can begin."""
+NEEDS: Final[dict[CaseType, tuple[str, ...]]] = {
     CaseType.DETAINED: ("detention",),
     CaseType.EVACUATION: ("evacuation",),
     CaseType.HOTLINE_FOLLOWUP: ("hotline",),
@@ -60,8 +61,8 @@ def check_referral(referral: Referral, at: str = "referral") -> None:
     reporter = referral.reporter
     if reporter.person and reporter.person not in references:
         raise FieldInvalid(f"{at}.reporter.person", "names nobody among the persons")
-    traced = ("last_contact", "last_place") if referral.case_type in _TRACED else ()
-    for name in (*_NEEDS.get(referral.case_type, ()), *traced):
+    traced = ("last_contact", "last_place") if referral.case_type in TRACED else ()
+    for name in (*NEEDS.get(referral.case_type, ()), *traced):
         if getattr(referral, name) is None:
             raise FieldInvalid(f"{at}.{name}", f"is needed for a case of type {referral.case_type.name}")
     if referral.last_contact is not None and referral.last_contact.time_ms is None and not referral.last_contact.words:
