@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from gateway.errors import FieldInvalid
@@ -52,6 +52,7 @@ _LETTERS: Final = {
 _JOINED: Final = frozenset({"Arab", "Beng", "Deva", "Khmr", "Laoo", "Mong", "Mymr", "Taml", "Thai", "Tibt", "Zzzz"})
 """Scripts whose names need joiners (U+200C, U+200D) or zero-width spaces (U+200B)."""
 _JOINERS: Final = frozenset("\u200b\u200c\u200d")
+_A_DAY: Final = timedelta(days=1)
 _NO_LINE: Final = re.compile(r"[\t\r\n]")
 _LOOSE: Final = re.compile(r"[A-Z0-9]")
 
@@ -114,16 +115,18 @@ def check_born(person: Person, today: date, at: str) -> None:
 
     Raises:
         FieldInvalid: The whole of what the date of birth can mean lies after today; or the person is said to be
-            under 18 or not, and the date of birth says otherwise.
+            under 18 or not, and the date of birth says otherwise. Today is that of UTC.
     """
     span = gregorian_span(person.birth_date) if person.birth_date is not None else None
     if span is None:
         return
-    if span[0] > today:
+    # Somewhere on Earth it is a day later or earlier than in UTC: what can be true anywhere is taken.
+    earliest, latest = today - _A_DAY, today + _A_DAY
+    if span[0] > latest:
         raise FieldInvalid(f"{at}.birth_date", "lies in the future")
-    if person.minor is MinorState.NO and _eighteenth(span[0]) > today:
+    if person.minor is MinorState.NO and _eighteenth(span[0]) > latest:
         raise FieldInvalid(f"{at}.minor", "is NO, but by the date of birth the person is under 18; say DISPUTED")
-    if person.minor is MinorState.YES and _eighteenth(span[1]) <= today:
+    if person.minor is MinorState.YES and _eighteenth(span[1]) <= earliest:
         raise FieldInvalid(f"{at}.minor", "is YES, but by the date of birth the person is 18; say DISPUTED")
 
 

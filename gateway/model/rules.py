@@ -13,7 +13,7 @@ from gateway.model.alert import Alert, AlertInfo, AlertType, Area, Point, Source
 from gateway.model.case_drafts import check_case_draft
 from gateway.model.content_rules import check_case
 from gateway.model.header import MAX_LIFETIME_MS, MAX_TIME_MS
-from gateway.model.message import Body, Draft, Handling, Onward, Ping
+from gateway.model.message import Body, Draft, Handling, Onward, Ping, Tlp
 from gateway.model.text import FORBIDDEN_IN_TEXT, check_identifier, check_text, check_uri, is_language
 
 MAX_OFFSET_MINUTES: Final = 840
@@ -25,6 +25,7 @@ MAX_RECIPIENTS: Final = 250
 SCOPES: Final = frozenset({"", "Public", "Restricted", "Private"})
 """CAP's, and empty for not stated."""
 
+_CASE_TLP: Final = frozenset({Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED})
 _NEEDS_PREDECESSOR: Final = frozenset({AlertType.UPDATE, AlertType.CANCEL})
 
 
@@ -66,7 +67,8 @@ def check_draft(draft: Draft, now_ms: int) -> None:
             "body.alert.references",
             "an update or cancellation must name the alert it is about",
         )
-    check_case_draft(draft, now_ms)
+    if not isinstance(content, (Alert, Ping)):
+        check_case_draft(draft, now_ms)
 
 
 def check_body(body: Body, at: str = "body") -> None:
@@ -88,7 +90,16 @@ def check_body(body: Body, at: str = "body") -> None:
             if len(ping.nonce) != 16:
                 raise FieldInvalid(f"{at}.ping.nonce", "must be 16 bytes")
         case content:
+            _check_case_handling(body.handling, f"{at}.handling")
             check_case(content, at)
+
+
+def _check_case_handling(handling: Handling, at: str) -> None:
+    """What a case may be done with is stated, and it is never for the public."""
+    if handling.tlp not in _CASE_TLP:
+        raise FieldInvalid(f"{at}.tlp", "must be AMBER, AMBER_STRICT or RED for a case")
+    if handling.onward is Onward.UNSPECIFIED:
+        raise FieldInvalid(f"{at}.onward", "must be stated for a case")
 
 
 def check_alert(alert: Alert, at: str = "alert") -> None:

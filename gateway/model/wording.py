@@ -14,7 +14,6 @@ from gateway.model.text import LocalizedText, check_text, is_language
 from gateway.model.travel_document import has_zone_line
 
 _MEMBER_NAMES: Final = MEASURE_NAMES | ENTRY_NAMES
-"""Members of a oneof stand under the name of their message."""
 _ZONES_BELONG: Final = "mrz"
 
 
@@ -47,7 +46,7 @@ def check_wording(value: object, at: str) -> None:
             elif field.name == _ZONES_BELONG:
                 check_text(inner, f"{at}.{field.name}")
             else:
-                check_wording(inner, f"{at}.{_MEMBER_NAMES.get(type(inner), field.name)}")
+                check_wording(inner, f"{at}.{member_name(field.name, inner)}")
 
 
 def _check_texts(texts: Sequence[LocalizedText], at: str) -> None:
@@ -65,6 +64,11 @@ def _check_texts(texts: Sequence[LocalizedText], at: str) -> None:
 def _check_instant(instant_ms: int, at: str, name: str) -> None:
     if not 0 <= instant_ms <= MAX_TIME_MS:
         raise FieldInvalid(f"{at}.{wire_name(name)}", "must lie in the years 1970 to 9999")
+
+
+def member_name(name: str, value: object) -> str:
+    """Return under what name a value stands on the wire: members of a oneof under that of their message."""
+    return _MEMBER_NAMES.get(type(value), name)
 
 
 def wire_name(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.client import Client, Credentials, RetryPolicy, new_request_id
+from gateway.clock import to_datetime
 from gateway.errors import FieldInvalid, PolicyDenied
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.header import Mode, Urgency
@@ -16,6 +17,7 @@ from gateway.rpc.convert.message import body_from_proto, draft_to_proto, encode_
 from tests.fixtures.cases import (
     ANSWER,
     CONFIRMATION,
+    CONSENT,
     DECISION,
     NOW,
     OPERATIONS,
@@ -81,7 +83,7 @@ def pair(tmp_path_factory):
 def body(sender: str, content, purpose: str = "consular_protection") -> Body:
     return Body(
         authority=AuthorityId(f"{sender}/foreign-affairs"),
-        handling=Handling(tlp=Tlp.AMBER_STRICT, purpose=purpose, onward=Onward.NONE, retain_until_ms=NOW * 2),
+        handling=Handling(tlp=Tlp.AMBER_STRICT, purpose=purpose, onward=Onward.NONE, retain_until_ms=NOW + 86_400_000),
         legal_basis=(LegalBasis("UNTOC", "18"),),
         content=content,
     )
@@ -188,7 +190,7 @@ def test_the_inbox_tells_cases_in_words_and_keeps_keys_to_itself(pair):
         "danger now: yes",
         "full: สมชาย แซ่ตั้ง",
         "key: (not shown)",
-        "give time: 2026-",
+        f"give time: {to_datetime(CONSENT.give_ms):%Y-%m-%d}",
     ):
         assert words in shown
     assert key not in shown

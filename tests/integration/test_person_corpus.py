@@ -1,6 +1,7 @@
 """Real person records (PFIF 1.2 and 1.4) as persons of a referral: what maps is taken, what does not is refused."""
 
 import os
+import re
 import unicodedata
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,14 @@ from gateway.model.person import (
     TelephoneHolder,
 )
 from gateway.model.states import CODES, partner_of
+from gateway.model.trafficking import (
+    ControlMethod,
+    DecisionMaker,
+    ExploitationType,
+    RecruitmentMethod,
+    SexExploitationType,
+    TraffickingStatus,
+)
 from gateway.rpc.convert.message import decode_body, encode_body
 from tests.fixtures.cases import REFERRAL, body
 from tests.fixtures.changing import changed
@@ -129,6 +138,30 @@ def test_every_person_of_the_corpus_becomes_a_person_that_travels():
     assert full.birth_date == PartialDate(calendar=Calendar.GREGORIAN, year=1970, month=1, as_written="1970-01")
     assert (full.age.from_years, full.age.to_years, full.sex) == (35, 45, Sex.FEMALE)
     assert full.places[0].country == "USA"
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+
+
+def test_codes_of_trafficking_are_those_of_htcds():
+    folder = CORPUS / "vocab/UNMigration__HTCDS"
+    definitions = (folder / "Field Definitions.md").read_text(encoding="utf-8")
+    controls = re.findall(r"^\| MethodsOfControl(\w+)", definitions, re.MULTILINE)
+    assert [snake(name) for name in controls] == [item.name for item in ControlMethod]
+    form = (folder / "Toolkit/Survey/htcds_xlsform.xml").read_text(encoding="utf-8")
+    for field, enum in (
+        ("vic_MethodOfRecruitment", RecruitmentMethod),
+        ("vic_TraffickingStatus", TraffickingStatus),
+        ("vic_TraffickingStatusDecisionMakingOrg", DecisionMaker),
+        ("vic_TypeOfExploitation", ExploitationType),
+        ("vic_TypeOfSexExploitation", SexExploitationType),
+    ):
+        choices = re.search(rf'<select1? ref="/data/{field}"[^>]*>(.*?)</select1?>', form, re.DOTALL)
+        words = re.findall(r"<value>(\w+)</value>", choices[1])
+        assert [re.sub(r"[^A-Z]", "", snake(word)) for word in words] == [
+            re.sub(r"[^A-Z]", "", item.name) for item in enum
+        ]
 
 
 def test_telephones_of_the_corpus_are_no_numbers_and_are_refused():

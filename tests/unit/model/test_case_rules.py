@@ -14,6 +14,7 @@ from gateway.model.case import Answer, CaseOutcome, Ground, MeasureOutcome, Reca
 from gateway.model.content_rules import CONTENT_NAMES, check_case
 from gateway.model.header import MAX_TIME_MS, Mode, Urgency
 from gateway.model.measure import DataClass, MeasureType, Selector, SelectorType
+from gateway.model.message import Onward, Tlp
 from gateway.model.operation import MemberRole, MembershipChange
 from gateway.model.person import (
     Calendar,
@@ -644,12 +645,26 @@ def test_whoever_wants_no_contact_is_answered_by_nothing_that_leads_to_them() ->
             changed(
                 REFERRAL,
                 "persons[0].birth_date",
-                PartialDate(calendar=Calendar.BUDDHIST, year=2570, month=1, day=1),
+                PartialDate(calendar=Calendar.BUDDHIST, year=2690, month=1, day=1),
             ),
             {},
             "body.referral.persons[0].birth_date",
         ),
         (changed(REFERRAL, "persons[0].minor", MinorState.YES), {}, "body.referral.persons[0].minor"),
+        (
+            changed(REFERRAL, "persons[0].consent.give_ms", NOW + 600_000),
+            {},
+            "body.referral.persons[0].consent.give_time",
+        ),
+        (changed(REFERRAL, "last_contact.time_ms", NOW + 600_000), {}, "body.referral.last_contact.time"),
+        (
+            changed(REFERRAL, "attachments[0].custody[1].time_ms", NOW + 600_000),
+            {},
+            "body.referral.attachments[0].custody[1].time",
+        ),
+        (changed(OPERATIONS[2], "entry.time_ms", NOW + 600_000), {}, "body.operation.situation.time"),
+        (replace(REQUEST, due_ms=NOW), {}, "body.request.due_time"),
+        (replace(RECALL, confirm_ms=NOW - 1), {}, "body.recall.confirm_time"),
         (
             changed(REQUEST, "persons[0].birth_date", PartialDate(calendar=Calendar.GREGORIAN, year=2015)),
             {},
@@ -670,6 +685,16 @@ def test_a_request_rests_on_a_law_and_a_referral_need_not() -> None:
     assert caught.value.field == "body.legal_basis"
     plain = draft(REFERRAL, thread_id=None, in_reply_to=None)
     check_draft(replace(plain, body=replace(plain.body, legal_basis=())), NOW)
+
+
+def test_a_case_says_what_may_be_done_with_it_and_is_never_public() -> None:
+    plain = draft(REFERRAL)
+    for name, value in (
+        ("tlp", Tlp.UNSPECIFIED), ("tlp", Tlp.CLEAR), ("tlp", Tlp.GREEN), ("onward", Onward.UNSPECIFIED),
+    ):  # fmt: skip
+        with pytest.raises(FieldInvalid) as caught:
+            check_draft(changed(plain, f"body.handling.{name}", value), NOW)
+        assert caught.value.field == f"body.handling.{name}"
 
 
 def test_a_point_is_for_one_partner_and_an_operation_shares_its_own_ground() -> None:

@@ -29,11 +29,12 @@ from gateway.model import assistance, case, measure, operation, person, referenc
 from gateway.model.header import MAX_TIME_MS, Kind
 from gateway.model.message import CaseContent
 from gateway.model.person import Person, PersonName
+from gateway.model.rules import check_draft
 from gateway.model.text import LocalizedText
 from gateway.rpc.convert.case import case_from_proto, case_to_proto
 from gateway.rpc.convert.message import body_to_proto, decode_body, encode_body
 from gateway.rpc.convert.mirror import Mirror
-from tests.fixtures.cases import CONTENTS, REFERRAL, REQUEST, SUBJECT, attachment, body, words
+from tests.fixtures.cases import CONTENTS, NOW, REFERRAL, REQUEST, SUBJECT, attachment, body, draft, words
 from tests.fixtures.changing import changed
 
 FILES = (person_pb2, reference_pb2, referral_pb2, assistance_pb2, operation_pb2, case_pb2)
@@ -335,3 +336,12 @@ def test_the_largest_referral_still_fits_or_is_refused_by_size() -> None:
     wire = encode_body(body(many))
     assert len(wire) < 2_000_000
     assert decode_body(wire) == body(many)
+
+
+@LAW
+@given(ANY)
+def test_rules_give_no_other_error_whatever_the_values(content: CaseContent) -> None:
+    try:
+        check_draft(draft(content), NOW)
+    except FieldInvalid as refused_for:
+        assert refused_for.field
