@@ -135,7 +135,7 @@ _Zone = Annotated[str, Field(max_length=64, pattern=r"^[A-Z][A-Za-z_]+(/[A-Z][A-
 _Telephone = Annotated[str, Field(pattern=r"^(\+[1-9][0-9]{6,14})?$", description="E.164; empty when not known")]
 _Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _Instrument = Annotated[str, Field(min_length=1, max_length=128), _checked(check_identifier)]
-_KindName = Literal["alert", "referral", "request", "update", "answer", "recall"]
+_KindName = Literal["alert", "referral", "request", "update", "answer", "recall", "operation"]
 _ModeName = Literal["actual", "exercise", "test"]
 
 

@@ -7,6 +7,7 @@ import typer
 
 from gateway.cli.call import Call, command
 from gateway.cli.chain import standing
+from gateway.cli.content import case_name, content_lines, heading
 from gateway.cli.failure import usage
 from gateway.cli.output import visible
 from gateway.cli.views import URGENCIES, id_text, message_data, moment, word
@@ -133,7 +134,9 @@ def find(admin: "AdminClient", prefix: str, *, include_sent: bool = False) -> "M
 
 
 def headline(view: "MessageView", language: str) -> str:
-    """Return the headline in a language, else in English, else in the first it has."""
+    """Return the headline in a language, else in English, else in the first it has; of a case what it is."""
+    if told := heading(view.body):
+        return told
     infos = list(view.body.alert.infos)
     for wanted in (language.lower(), language.partition("-")[0].lower(), "en"):
         for info in infos:
@@ -162,7 +165,14 @@ def describe(call: Call, view: "MessageView", language: str) -> None:
             rows.append(
                 ("signature", f"{alert.provenance.signature} (of the original, as the sender's gateway found it)")
             )
+    if name := case_name(view.body):
+        rows.append(("content", heading(view.body)))
     call.output.fields(rows)
+    if name:
+        call.output.text()
+        for depth, label, value in content_lines(getattr(view.body, name), language):
+            call.output.text(f"{'  ' * depth}{label}: {visible(value)}".rstrip())
+        return
     first = headline(view, language)
     for info in sorted(alert.infos, key=lambda info: (info.headline or info.event) != first):
         call.output.text()

@@ -4,6 +4,7 @@ import base64
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.content import case_name, content_data, heading
 from gateway.clock import format_utc, to_datetime
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from concord.v1.exchange_service_pb2 import DeliveryState, MessageView
     from google.protobuf.message import Message
 
-KINDS = ("unspecified", "alert", "referral", "request", "update", "answer", "recall", "ping")
+KINDS = ("unspecified", "alert", "referral", "request", "update", "answer", "recall", "ping", "operation")
 MODES = ("unspecified", "actual", "exercise", "test")
 URGENCIES = ("unspecified", "U0", "U1", "U2", "U3")
 _LEVELS = {
@@ -53,7 +54,7 @@ def id_text(raw: bytes) -> str:
 
 
 def message_data(view: "MessageView", *, with_body: bool) -> dict[str, Any]:
-    """Return a message; with_body adds the alert's texts and original."""
+    """Return a message; with_body adds an alert's texts and original, or the content of a case."""
     data: dict[str, Any] = {
         "message_id": id_text(view.message_id),
         "direction": word(("unspecified", "sent", "received"), view.direction),
@@ -79,6 +80,10 @@ def message_data(view: "MessageView", *, with_body: bool) -> dict[str, Any]:
             data["headlines"] = {info.language: info.headline or info.event for info in view.body.alert.infos}
             if with_body:
                 data["alert"] = alert_data(view.body.alert)
+        elif name := case_name(view.body):
+            data["heading"] = heading(view.body)
+            if with_body:
+                data["content"] = {name: content_data(getattr(view.body, name))}
     return data
 
 

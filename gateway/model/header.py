@@ -11,10 +11,15 @@ MAX_LIFETIME_MS: Final = 30 * 86_400_000
 """DESIGN 5: lifetime at most 30 days."""
 MAX_AHEAD_MS: Final = 5 * 60_000
 """DESIGN 5: created more than 5 minutes ahead is refused."""
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of year 9999, the end of protobuf's Timestamp and of ISO 8601's four-digit years."""
 
 
 class Kind(IntEnum):
-    """What a message is."""
+    """What a message is, as everybody on the way may know.
+
+    Decisions, withdrawals and use reports are updates here: whether a state refused is not for the way to know.
+    """
 
     ALERT = 1
     REFERRAL = 2
@@ -23,6 +28,7 @@ class Kind(IntEnum):
     ANSWER = 5
     RECALL = 6
     PING = 7
+    OPERATION = 8
 
 
 class Mode(IntEnum):

@@ -1,10 +1,15 @@
 """A message: its body with handling, and the draft that a national system hands in."""
 
 from enum import IntEnum
+from typing import Final
 
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert
+from gateway.model.assistance import Request
+from gateway.model.case import Answer, CaseDecision, Recall, RecallConfirmation, Update, UseReport, Withdrawal
 from gateway.model.header import Kind, Mode, Supersedes, Urgency
+from gateway.model.operation import Operation
+from gateway.model.referral import Referral
 from gateway.values import dataclass
 
 
@@ -55,7 +60,35 @@ class Ping:
     nonce: bytes
 
 
-Content = Alert | Ping
+CaseContent = (
+    Referral
+    | Request
+    | Operation
+    | Update
+    | Answer
+    | CaseDecision
+    | Withdrawal
+    | UseReport
+    | Recall
+    | RecallConfirmation
+)
+"""What officers release and decide on."""
+Content = Alert | Ping | CaseContent
+KIND_OF: Final[dict[type, Kind]] = {
+    Alert: Kind.ALERT,
+    Ping: Kind.PING,
+    Referral: Kind.REFERRAL,
+    Request: Kind.REQUEST,
+    Operation: Kind.OPERATION,
+    Update: Kind.UPDATE,
+    CaseDecision: Kind.UPDATE,
+    Withdrawal: Kind.UPDATE,
+    UseReport: Kind.UPDATE,
+    Answer: Kind.ANSWER,
+    Recall: Kind.RECALL,
+    RecallConfirmation: Kind.RECALL,
+}
+"""As what a content travels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +103,7 @@ class Body:
     @property
     def kind(self) -> Kind:
         """The kind that goes into the header."""
-        match self.content:
-            case Alert():
-                return Kind.ALERT
-            case Ping():
-                return Kind.PING
+        return KIND_OF[type(self.content)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,21 @@
-"""Domain rules: what the types alone do not say about alerts, bodies and drafts.
+"""Domain rules: what the types alone do not say about alerts, bodies and drafts. Those of cases are in content_rules.
 
 Each rule raises FieldInvalid with the path of the field as the protocol names it (`body.alert.infos[0].headline`).
 Sizes and counts are left to the field rules of the protocol, agreements and safeguards to policy.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Final
 
 from gateway.errors import FieldInvalid
 from gateway.model.alert import Alert, AlertInfo, AlertType, Area, Point, SourceTime
-from gateway.model.header import MAX_LIFETIME_MS
-from gateway.model.message import Body, Draft, Handling, Onward, Ping
-from gateway.model.text import FORBIDDEN_IN_TEXT, check_identifier, check_text, check_uri
+from gateway.model.case_drafts import check_case_draft
+from gateway.model.content_rules import check_case
+from gateway.model.header import MAX_LIFETIME_MS, MAX_TIME_MS
+from gateway.model.message import Body, Draft, Handling, Onward, Ping, Tlp
+from gateway.model.text import FORBIDDEN_IN_TEXT, check_identifier, check_text, check_uri, is_language
 
-MAX_TIME_MS: Final = 253_402_300_799_999
-"""The last millisecond of year 9999, the end of protobuf's Timestamp and of ISO 8601's four-digit years."""
 MAX_OFFSET_MINUTES: Final = 840
 """UTC+14, the furthest offset in use (Line Islands)."""
 MAX_RADIUS_KM: Final = 20_040
@@ -26,7 +25,7 @@ MAX_RECIPIENTS: Final = 250
 SCOPES: Final = frozenset({"", "Public", "Restricted", "Private"})
 """CAP's, and empty for not stated."""
 
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
+_CASE_TLP: Final = frozenset({Tlp.AMBER, Tlp.AMBER_STRICT, Tlp.RED})
 _NEEDS_PREDECESSOR: Final = frozenset({AlertType.UPDATE, AlertType.CANCEL})
 
 
@@ -68,6 +67,8 @@ def check_draft(draft: Draft, now_ms: int) -> None:
             "body.alert.references",
             "an update or cancellation must name the alert it is about",
         )
+    if not isinstance(content, (Alert, Ping)):
+        check_case_draft(draft, now_ms)
 
 
 def check_body(body: Body, at: str = "body") -> None:
@@ -88,6 +89,17 @@ def check_body(body: Body, at: str = "body") -> None:
         case Ping() as ping:
             if len(ping.nonce) != 16:
                 raise FieldInvalid(f"{at}.ping.nonce", "must be 16 bytes")
+        case content:
+            _check_case_handling(body.handling, f"{at}.handling")
+            check_case(content, at)
+
+
+def _check_case_handling(handling: Handling, at: str) -> None:
+    """What a case may be done with is stated, and it is never for the public."""
+    if handling.tlp not in _CASE_TLP:
+        raise FieldInvalid(f"{at}.tlp", "must be AMBER, AMBER_STRICT or RED for a case")
+    if handling.onward is Onward.UNSPECIFIED:
+        raise FieldInvalid(f"{at}.onward", "must be stated for a case")
 
 
 def check_alert(alert: Alert, at: str = "alert") -> None:
@@ -223,11 +235,6 @@ def _is_on_earth(points: Sequence[Point]) -> bool:
         if not (-90 <= point.latitude <= 90 and -180 <= point.longitude <= 180):
             return False
     return True
-
-
-def is_language(tag: str) -> bool:
-    """Return whether a text has the form of a BCP 47 tag of at most 35 characters."""
-    return len(tag) <= 35 and _LANGUAGE.match(tag) is not None
 
 
 def _check_language(language: str, at: str, name: str) -> None:

@@ -33,10 +33,16 @@ class LocalizedText:
 # (U+2066..U+2069) are legal in texts, where templates balance them, but not in identifiers.
 FORBIDDEN_IN_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 """Characters that check_text refuses."""
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 _SAFE_URI: Final = re.compile(r"(?:https?|ftp)://|(?:mailto|tel|geo):", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"[^/?#]*:")
 # Format, control, surrogate and private-use characters, and the line and paragraph separators.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+
+def is_language(tag: str) -> bool:
+    """Return whether a text has the form of a BCP 47 tag of at most 35 characters."""
+    return len(tag) <= 35 and _LANGUAGE.match(tag) is not None
 
 
 def check_text(value: str, field: str) -> None:

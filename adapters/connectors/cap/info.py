@@ -18,7 +18,7 @@ from gateway.model.alert import (
     Resource,
     SourceTime,
 )
-from gateway.model.rules import is_language
+from gateway.model.text import is_language
 
 _INFO_NAMES: Final = (
     "language", "category", "event", "responseType", "urgency", "severity", "certainty", "audience", "eventCode",

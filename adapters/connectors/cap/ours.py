@@ -7,8 +7,8 @@ from typing import Final
 
 from adapters.connectors.cap.findings import Code, Findings
 from gateway.model.alert import Alert, AlertInfo, NamedValue
-from gateway.model.rules import MAX_ADVISORY_LEVEL, is_language
-from gateway.model.text import LocalizedText, TextOrigin
+from gateway.model.rules import MAX_ADVISORY_LEVEL
+from gateway.model.text import LocalizedText, TextOrigin, is_language
 
 PREFIX: Final = "concord:"
 LEVEL: Final = f"{PREFIX}advisory_level"

@@ -6,7 +6,8 @@ from typing import Final
 
 from adapters.connectors.cap.findings import Code, Findings
 from gateway.model.alert import SourceTime
-from gateway.model.rules import MAX_OFFSET_MINUTES, MAX_TIME_MS
+from gateway.model.header import MAX_TIME_MS
+from gateway.model.rules import MAX_OFFSET_MINUTES
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(

@@ -3,7 +3,7 @@
 A draft's body is encoded once, here; those bytes are what is committed to, sealed and opened.
 """
 
-from typing import Final, assert_never
+from typing import Final
 
 from concord.v1 import message_pb2 as pb
 
@@ -22,6 +22,7 @@ from gateway.model.message import (
     Tlp,
 )
 from gateway.rpc.convert.alert import alert_from_proto, alert_to_proto
+from gateway.rpc.convert.case import case_from_proto, case_to_proto
 from gateway.rpc.convert.envelope import supersedes_from_proto
 from gateway.rpc.convert.field import (
     authority_from_text,
@@ -85,15 +86,15 @@ def _content_from_proto(body: pb.Body) -> Content:
             return Ping(body.ping.nonce)
         case None:
             raise FieldInvalid("body.content", "is required")
-        case other:
-            raise FieldInvalid(f"body.{other}", "is not offered by this version")
+        case name:
+            return case_from_proto(name, getattr(body, name), f"body.{name}")
 
 
 def body_from_proto(body: pb.Body) -> Body:
     """Return the body; the declared rules have been checked.
 
     Raises:
-        FieldInvalid: A field breaks a rule, or the content is of a kind this version does not offer.
+        FieldInvalid: A field breaks a rule.
     """
     return Body(
         authority=authority_from_text(body.authority, "body.authority"),
@@ -116,8 +117,9 @@ def body_to_proto(body: Body) -> pb.Body:
             message.alert.CopyFrom(alert_to_proto(body.content))
         case Ping():
             message.ping.nonce = body.content.nonce
-        case _:
-            assert_never(body.content)
+        case content:
+            name, part = case_to_proto(content)
+            getattr(message, name).CopyFrom(part)
     return message
 
 
@@ -138,7 +140,7 @@ def decode_body(data: bytes) -> Body:
 
     Raises:
         MessageMalformed: Not a body.
-        FieldInvalid: A field breaks a rule, or the content is of a kind this version does not offer.
+        FieldInvalid: A field breaks a rule.
     """
     return body_from_proto(parse_exactly(pb.Body, data, "body", MAX_BODY_BYTES))
 

@@ -23,10 +23,10 @@ from gateway.model.alert import (
     Resource,
     SourceTime,
 )
-from gateway.model.header import MAX_LIFETIME_MS, Mode, Supersedes, Urgency
+from gateway.model.header import MAX_LIFETIME_MS, MAX_TIME_MS, Mode, Supersedes, Urgency
 from gateway.model.message import Body, Draft, Handling, LegalBasis, Onward, Ping, Tlp
-from gateway.model.rules import MAX_TIME_MS, check_alert, check_body, check_draft, is_language
-from gateway.model.text import LocalizedText, TextOrigin
+from gateway.model.rules import check_alert, check_body, check_draft
+from gateway.model.text import LocalizedText, TextOrigin, is_language
 
 NOW = 1_763_863_327_000
 SENT = SourceTime(NOW - 60_000, 420)

@@ -334,33 +334,6 @@ def test_a_missing_time_is_refused() -> None:
     assert caught.value.field == "receipt.time"
 
 
-def test_contents_not_offered_are_refused_by_name() -> None:
-    for name, fill in (
-        ("update", lambda body: body.update.SetInParent()),
-        ("answer", lambda body: body.answer.SetInParent()),
-        ("recall", lambda body: body.recall.MergeFrom(_recall())),
-        ("referral", lambda body: body.referral.MergeFrom(_referral())),
-    ):
-        body = message_pb2.Body.FromString(CODEC.encode_body(PING))
-        fill(body)
-        with pytest.raises(FieldInvalid) as caught:
-            CODEC.decode_body(body.SerializeToString())
-        assert caught.value.field == f"body.{name}"
-        assert caught.value.problem == "is not offered by this version"
-
-
-def _recall() -> message_pb2.Recall:
-    return message_pb2.Recall(message_id=b"m" * 16, content_commitment=b"c" * 32)
-
-
-def _referral() -> object:
-    from concord.v1 import referral_pb2
-
-    return referral_pb2.Referral(
-        case_type=referral_pb2.CASE_TYPE_MISSING_PERSON, persons=[referral_pb2.Person()], asks=["locate"]
-    )
-
-
 def test_numbers_that_are_no_numbers_are_refused() -> None:
     for value in (float("nan"), float("inf"), 91.0):
         body = message_pb2.Body.FromString(CODEC.encode_body(BODY))

@@ -1,0 +1,127 @@
+"""Rules that see a whole draft of a case: its thread, its urgency, who is among the recipients, and the clock."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.errors import FieldInvalid
+from gateway.model.assistance import Request
+from gateway.model.case import Answer, CaseDecision, Recall, RecallConfirmation, Update, UseReport, Withdrawal
+from gateway.model.content_rules import CONTENT_NAMES
+from gateway.model.header import MAX_AHEAD_MS, Urgency
+from gateway.model.message import Draft
+from gateway.model.operation import Operation, OperationOpening
+from gateway.model.person import Person, Place, YesNo
+from gateway.model.person_rules import check_born
+from gateway.model.referral import CaseType, Referral
+from gateway.model.wording import member_name, wire_name
+
+_REPLIES: Final = (Answer, CaseDecision, RecallConfirmation)
+_FOLLOWS: Final = (*_REPLIES, Update, Withdrawal, UseReport, Recall)
+_FLASH: Final = frozenset({CaseType.KIDNAP, CaseType.EVACUATION})
+"""Where life is at risk or many are moved, whatever is known of danger now (domain notes, U0)."""
+_QUICK: Final = frozenset({Urgency.U0, Urgency.U1})
+_HAPPENED: Final = frozenset(
+    {
+        "time_ms", "give_ms", "withdraw_ms", "declare_ms", "detain_ms", "rights_told_ms", "first_call_ms",
+        "last_call_ms", "done_ms", "delete_ms",
+    }
+)  # fmt: skip
+
+
+def check_case_draft(draft: Draft, now_ms: int) -> None:
+    """Check what a case owes as a draft; the content itself has been checked.
+
+    Raises:
+        FieldInvalid: A rule is broken.
+    """
+    content = draft.body.content
+    if isinstance(content, _FOLLOWS) and draft.thread_id is None:
+        raise FieldInvalid("thread_id", "is needed: this continues a thread")
+    if isinstance(content, Operation) and not isinstance(content.entry, OperationOpening) and draft.thread_id is None:
+        raise FieldInvalid("thread_id", "is needed: only an opening begins an operation")
+    if isinstance(content, _REPLIES) and draft.in_reply_to is None:
+        raise FieldInvalid("in_reply_to", "is needed: this replies to a message")
+    if isinstance(content, Referral):
+        _check_referral_urgency(content, draft.urgency)
+    if isinstance(content, Request):
+        if not draft.body.legal_basis:
+            raise FieldInvalid("body.legal_basis", "must name the law that the request rests on")
+        if draft.urgency in _QUICK and not content.urgency_reason.strip():
+            raise FieldInvalid("body.request.urgency_reason", f"is needed for urgency {draft.urgency.name}")
+    if isinstance(content, Operation) and isinstance(content.entry, OperationOpening):
+        _check_members(draft, content.entry)
+    _check_past(content, f"body.{CONTENT_NAMES[type(content)]}", now_ms + MAX_AHEAD_MS)
+    due = {Request: ("due_time", "due_ms"), Recall: ("confirm_time", "confirm_ms")}.get(type(content))
+    if due is not None:
+        due_ms = getattr(content, due[1])
+        if due_ms is not None and due_ms <= now_ms:
+            raise FieldInvalid(f"body.{CONTENT_NAMES[type(content)]}.{due[0]}", "is not in the future")
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+    for person, at in _persons(content):
+        check_born(person, today, at)
+    if len(draft.recipients) > 1:
+        for place, at in _personal_places(content):
+            if place.point is not None:
+                raise FieldInvalid(f"{at}.point", "must be a cell where more than one partner reads it")
+
+
+def _check_past(value: object, at: str, latest_ms: int) -> None:
+    """Refuse as having happened what lies ahead; clocks may differ by as much as for messages."""
+    if isinstance(value, tuple):
+        for index, item in enumerate(value):
+            _check_past(item, f"{at}[{index}]", latest_ms)
+    elif is_dataclass(value):
+        for field in fields(value):
+            inner = getattr(value, field.name)
+            if field.name not in _HAPPENED:
+                _check_past(inner, f"{at}.{member_name(field.name, inner)}", latest_ms)
+            elif inner is not None and inner > latest_ms:
+                raise FieldInvalid(f"{at}.{wire_name(field.name)}", "lies in the future")
+
+
+def _check_referral_urgency(referral: Referral, urgency: Urgency) -> None:
+    danger = referral.danger_now is YesNo.YES
+    if urgency is Urgency.U0 and not danger and referral.case_type not in _FLASH:
+        raise FieldInvalid("urgency", "is U0, but nobody is said to be in danger now")
+    if danger and urgency not in _QUICK:
+        raise FieldInvalid("urgency", f"is {urgency.name}, but somebody is in danger now: U0 or U1")
+
+
+def _check_members(draft: Draft, opening: OperationOpening) -> None:
+    members = {member.partner for member in opening.members}
+    if draft.body.authority.partner not in members:
+        raise FieldInvalid("body.operation.opening.members", "must name the sender too")
+    for index, partner in enumerate(draft.recipients):
+        if partner not in members:
+            raise FieldInvalid(f"recipients[{index}]", "is no member of the operation")
+
+
+def _persons(content: object) -> Iterator[tuple[Person, str]]:
+    names = {Referral: "referral", Request: "request", Update: "update", Answer: "answer"}
+    name = names.get(type(content))
+    if name is not None:
+        for index, person in enumerate(getattr(content, "persons", ())):
+            yield person, f"body.{name}.persons[{index}]"
+
+
+def _personal_places(content: object) -> Iterator[tuple[Place, str]]:
+    """Yield the places that lead to a person; an operation's own ground is for all its members."""
+    for person, at in _persons(content):
+        for index, place in enumerate(person.places):
+            yield place, f"{at}.places[{index}]"
+    match content:
+        case Referral():
+            if content.last_place is not None:
+                yield content.last_place, "body.referral.last_place"
+            if content.detention is not None:
+                yield content.detention.place, "body.referral.detention.place"
+            if content.trafficking is not None and content.trafficking.exploitation_place is not None:
+                yield content.trafficking.exploitation_place, "body.referral.trafficking.exploitation_place"
+        case Update() | Answer():
+            name = "update" if isinstance(content, Update) else "answer"
+            for index, place in enumerate(content.places):
+                yield place, f"body.{name}.places[{index}]"
+        case _:
+            return
