@@ -60,8 +60,8 @@ class CasePolicy:
                 found = rules.fired(facts.direction, facts.sender.code, seen)
             except Undecided:
                 return Deny((UNDECIDED,), "a rule could not be evaluated on these facts")
-            if blocks := tuple(rule.id for rule in found if rule.outcome == "deny"):
-                return Deny(blocks, f"forbidden by {', '.join(blocks)}")
+            if blocks := [rule for rule in found if rule.outcome == "deny"]:
+                return Deny(tuple(rule.id for rule in blocks), f"forbidden by {', '.join(map(_named, blocks))}")
             if number == 0 and refusals:
                 return Deny(
                     tuple(sorted({refusal.rule for _, refusal in refusals})),
@@ -123,6 +123,11 @@ def _held(facts: Facts, pacts: list[Pact], fired: list[Rule]) -> Decision:
         return Allow(("safeguard/none-fired",), "no safeguard speaks against this use", warnings)
     names = ", ".join(sorted({pact.id for pact in pacts}))
     return Allow(("agreement/in-force",), f"covered by {names}", warnings)
+
+
+def _named(rule: Rule) -> str:
+    """Return a rule with the reason that an agreement gives for it."""
+    return f"{rule.id} ({rule.why})" if rule.why else rule.id
 
 
 def _approvals(kind: Kind, pacts: list[Pact]) -> int:

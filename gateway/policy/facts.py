@@ -96,7 +96,7 @@ class Person:
 
     role: Role
     protected: bool
-    """Asylum seeker, refugee or protected witness: data stays here but for an officer's release (domain.md 1.2)."""
+    """An asylum seeker, refugee or protected witness."""
     nationalities: frozenset[PartnerId]
     persecuted_by: frozenset[PartnerId]
     minor: Minor
@@ -173,12 +173,14 @@ class Facts:
     persons: tuple[Person, ...] | None
     measures: tuple[Measure, ...] | None
     offence_matters: frozenset[Matter] | None
+    """What the offences are about, as an officer has found."""
     death_penalty_possible: bool | None
     assurance: bool | None
     """An assurance that it will not be imposed or carried out is on file, and accepted."""
     country_flags: frozenset[CountryFlag] | None
     """Set by the state that is asked, about the state that asks."""
     dual_criminality: DualCriminality | None
+    """Established under our own law, only stated by the other side, not stated, or absent."""
     prior_judgment: bool | None
     """The same facts have been judged before."""
     forced_return: bool | None
@@ -194,8 +196,11 @@ class Facts:
     sources: int | None
     """Independent sources of what it says."""
     translation: Translation | None
+    """The best there is in a language of the recipient's; 'none' where none is needed."""
     foreign_signature: ForeignSignature | None
+    """On the original of another system's format; 'none' where there is no such original."""
     retention_days: int | None
+    """How long it is to be kept."""
 
 
 NOTHING_KNOWN: Final[dict[str, Any]] = {

@@ -112,6 +112,9 @@ def test_a_block_fires_beside_every_text(case, text):
 
 def test_conditions_deny_hold_and_warn_under_names_of_their_own():
     assert with_text(NARROWING[0]).decide(facts()).rule_ids == ("agreement/cases/mine",)
+    why = FORBID.replace(" forbid", ' @why("see the protocol") forbid')
+    told = with_text(f"{why};").decide(facts())
+    assert told.explanation == "forbidden by agreement/cases/mine (see the protocol)"
     held = with_text(NARROWING[5]).decide(facts())
     assert isinstance(held, Hold)
     assert [(need.rule_id, need.number) for need in held.needs] == [("agreement/cases/h", 2)]
