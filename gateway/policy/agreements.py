@@ -5,6 +5,8 @@ list differently counts only where they agree (kinds, purposes, modes). The send
 sending side's own list: a partner cannot name our authorities for us. Beside the agreements stand safeguards, which
 ship with Concord and which no agreement can override (DESIGN 8).
 
+Of a case this says only whether it is agreed at all: what may be acted on is decided on facts, by gateway.policy.cases.
+
 Leaves to others: whether the submitting system may speak for the authority (the guard), whether the partner's card is
 known and not frozen (the directory), field rules (gateway.model).
 """
@@ -163,7 +165,8 @@ class AgreementPolicy:
                 0,
             )
         lifetime_ms = min(pact.default_lifetime_ms for _, pact in pacts)
-        held = [partner for partner, pact in pacts if pact.needs_officers]
+        # A case has terms, and waits for officers under every agreement.
+        held = [partner for partner, pact in pacts if pact.needs_officers or pact.terms_for(kind) is not None]
         if held:
             text = f"two officers release what leaves for {listed(held)}"
             return _Ruling(Hold(("agreement/release-officers",), text), lifetime_ms)

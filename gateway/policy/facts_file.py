@@ -58,8 +58,12 @@ def facts_of(table: object) -> Facts:
 
 
 def facts_as_json(facts: Facts) -> dict[str, Any]:
-    """Return facts as plain values that decode_facts reads back to the same; what is missing is left out."""
-    return {name: value for name, value in _plain(facts).items() if value is not None}
+    """Return facts as plain values that decode_facts reads back to the same; what is missing is left out.
+
+    Where leaving out would be read as something else, it is there as None.
+    """
+    filled_in = not_applicable(facts.kind)
+    return {name: value for name, value in _plain(facts).items() if value is not None or name in filled_in}
 
 
 def _plain(value: Any) -> Any:

@@ -117,11 +117,12 @@ def cover(
     mode: Mode,
     *,
     measures: frozenset[str] = frozenset(),
-    legal_bases: frozenset[str] = frozenset(),
+    legal_bases: frozenset[str] | None = None,
 ) -> Pact | Refusal:
     """Return the first pact that covers an exchange, or the refusal that came nearest.
 
-    Measures and legal bases count for kinds that have terms.
+    Measures and legal bases count for kinds that have terms. Legal bases that are None are not asked about: a gateway
+    takes in what it can receipt, and asks when somebody decides.
     """
     nearest = Refusal(0, "agreement/none", "no agreement is in force on both sides")
     for pact in pacts:
@@ -153,7 +154,7 @@ def _refusal(pact: Pact, kind: Kind, authority: AuthorityId, purpose: str, mode:
 
 
 def _outside_terms(
-    pact: Pact, kind: Kind, purpose: str, measures: frozenset[str], legal_bases: frozenset[str]
+    pact: Pact, kind: Kind, purpose: str, measures: frozenset[str], legal_bases: frozenset[str] | None
 ) -> Refusal | None:
     terms = pact.terms_for(kind)
     if terms is None:
@@ -161,7 +162,7 @@ def _outside_terms(
     if purpose not in terms.purposes:
         text = f"{pact.id} does not list this purpose for kind {kind.name.lower()}"
         return Refusal(5, "agreement/purpose", text)
-    if not legal_bases or not legal_bases <= terms.legal_bases:
+    if legal_bases is not None and (not legal_bases or not legal_bases <= terms.legal_bases):
         return Refusal(6, "agreement/legal-basis", f"{pact.id} does not list every legal basis named, or none is named")
     if outside := sorted(measures - terms.measures):
         return Refusal(7, "agreement/measure", f"{pact.id} does not cover {', '.join(outside)}")

@@ -10,6 +10,7 @@ from gateway.ids import AuthorityId
 from gateway.model.header import Kind, Mode
 from gateway.model.partner import Notification, Regime
 from gateway.policy import cedar
+from gateway.policy.agreements import AgreementPolicy
 from gateway.policy.cases import FACTS_MISSING, RELEASE, CasePolicy
 from gateway.policy.cedar import RuleSet, Undecided, safeguards
 from gateway.policy.decision import Allow, Decision, Deny, Hold, Need
@@ -270,6 +271,19 @@ def test_an_alert_is_judged_by_the_same_blocks():
     assert isinstance(decide(facts(**alert(approvals=())), **officers), Hold)
     exercise = facts(**alert(operating_mode=Mode.EXERCISE))
     assert decide(exercise, **both).rule_ids == ("safeguard/b6-mode",)
+
+
+@pytest.mark.parametrize("operating", list(Mode))
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_quick_way_of_alerts_says_the_same_of_modes(mode, operating):
+    quick = AgreementPolicy(TH, profiles(), operating)
+    came = quick.incoming(CN, AuthorityId("cn/police"), Kind.REFERRAL, mode, "protection")
+    value = facts(
+        **came_in(kind=Kind.REFERRAL, mode=mode, operating_mode=operating, operational_queue=mode is Mode.ACTUAL)
+    )
+    decided = decide(changed(value, purpose="protection"))
+    assert isinstance(came, Deny) is isinstance(decided, Deny)
+    assert not isinstance(came, Deny) or came.rule_ids == decided.rule_ids == ("safeguard/b6-mode",)
 
 
 def test_notification_is_mandatory_only_where_both_sides_agree_and_the_longer_time_counts():
