@@ -146,7 +146,7 @@ class PolicyDenied(Rejected):
     """A rule forbids the exchange."""
 
     reason = "POLICY_DENIED"
-    advice = "Read the rules named; `concord config check` shows the agreements in force."
+    advice = "Read the rules named (`concord policy explain`); `concord policy check` shows the agreements in force."
 
     def __init__(self, rule_ids: tuple[str, ...], explanation: str) -> None:
         super().__init__(explanation)

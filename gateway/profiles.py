@@ -16,15 +16,31 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gateway.config_values import parse_toml
 from gateway.errors import ConfigInvalid, FieldInvalid
 from gateway.ids import AuthorityId, PartnerId
-from gateway.model.header import MAX_LIFETIME_MS, Kind, Mode
-from gateway.model.partner import Agreement, Authority, Desk, LocalName, Profile
+from gateway.model.header import MAX_LIFETIME_MS, Kind, Mode, Urgency
+from gateway.model.partner import (
+    Agreement,
+    Authority,
+    Clock,
+    Desk,
+    LocalName,
+    Notification,
+    Profile,
+    Regime,
+    Terms,
+)
 from gateway.model.text import check_identifier, check_text
+from gateway.policy.cedar import MAX_OFFICERS, MAX_TEXT_BYTES, parse_conditions
+from gateway.policy.facts import MeasureType
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """Room for a thousand agreements; real files have a few kilobytes."""
 MAX_FILES: Final = 250
 """As many as a message may have recipients; there are fewer states."""
 _MS_PER_HOUR: Final = 3_600_000
+_MS_PER_MINUTE: Final = 60_000
+_MAX_MINUTES: Final = 90 * 24 * 60
+"""Ninety days; the longest target of domain.md 1.6 is 45."""
+_MAX_NOTIFICATION_HOURS: Final = 30 * 24
 _MAX_RETENTION_DAYS: Final = 3653
 """Ten years, the longest retention named in domain.md 4."""
 _SHOWN_PROBLEMS: Final = 5
@@ -136,7 +152,17 @@ _Telephone = Annotated[str, Field(pattern=r"^(\+[1-9][0-9]{6,14})?$", descriptio
 _Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 _Instrument = Annotated[str, Field(min_length=1, max_length=128), _checked(check_identifier)]
 _KindName = Literal["alert", "referral", "request", "update", "answer", "recall", "operation"]
+_CaseKindName = Literal["referral", "request", "update", "answer", "recall", "operation"]
 _ModeName = Literal["actual", "exercise", "test"]
+_Minutes = Annotated[int, Field(ge=1, le=_MAX_MINUTES)]
+
+
+def _check_conditions(value: str, field: str) -> None:
+    del field
+    parse_conditions("checked", value)
+
+
+_Conditions = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_BYTES), _checked(_check_conditions)]
 
 
 class _Strict(BaseModel):
@@ -171,6 +197,71 @@ class DeskEntry(_Strict):
         return self
 
 
+class ClockEntry(_Strict):
+    """Targets in minutes from when a message was sent, round the clock."""
+
+    receipt_minutes: _Minutes
+    acknowledge_minutes: _Minutes
+    decide_minutes: _Minutes
+    status_minutes: _Minutes
+
+    def to_clock(self) -> Clock:
+        """Return the targets as a value of the model."""
+        return Clock(
+            receipt_ms=self.receipt_minutes * _MS_PER_MINUTE,
+            acknowledge_ms=self.acknowledge_minutes * _MS_PER_MINUTE,
+            decide_ms=self.decide_minutes * _MS_PER_MINUTE,
+            status_ms=self.status_minutes * _MS_PER_MINUTE,
+        )
+
+
+class NotificationEntry(_Strict):
+    """When a state is told that one of its nationals is detained; mandatory only where both sides list it."""
+
+    regime: Literal["on_request", "mandatory_bilateral"]
+    hours: Annotated[int, Field(ge=1, le=_MAX_NOTIFICATION_HOURS)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.hours is None) is (self.regime == "mandatory_bilateral"):
+            raise ValueError("hours: belongs to 'mandatory_bilateral', and only there")
+        return self
+
+
+class TermsEntry(_Strict):
+    """What an agreement says of one kind of case; what is left out is as in the agreement."""
+
+    measures: Annotated[list[MeasureType], Field(min_length=1, description="for requests, and only there")] | None = (
+        None
+    )
+    purposes: Annotated[list[_Word], Field(min_length=1, max_length=64)] | None = None
+    legal_bases: Annotated[list[_Instrument], Field(min_length=1, max_length=16)] | None = None
+    approvals: Annotated[
+        int, Field(ge=1, le=MAX_OFFICERS, description="officers who approve what leaves, besides whoever wrote it")
+    ] = 1
+    clocks: Annotated[dict[Literal["U0", "U1", "U2", "U3"], ClockEntry], Field(description="by urgency")] = {}
+    retention_days: Annotated[int, Field(ge=1, le=_MAX_RETENTION_DAYS)] | None = None
+    notification: NotificationEntry = NotificationEntry(regime="on_request")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("measures", "purposes", "legal_bases"):
+            _require_unique(name, getattr(self, name) or ())
+        return self
+
+    def to_terms(self, agreement: "AgreementEntry") -> Terms:
+        """Return the terms as a value of the model."""
+        return Terms(
+            measures=frozenset(self.measures or ()),
+            purposes=frozenset(self.purposes or agreement.purposes),
+            legal_bases=frozenset(self.legal_bases or agreement.legal_bases),
+            approvals=self.approvals,
+            clocks=tuple((Urgency[name], entry.to_clock()) for name, entry in sorted(self.clocks.items())),
+            retention_days=self.retention_days or agreement.retention_days,
+            notification=Notification(Regime(self.notification.regime), self.notification.hours or 0),
+        )
+
+
 class AgreementEntry(_Strict):
     """What this partner has agreed to exchange; in force with a partner whose own file lists the id and names us."""
 
@@ -189,11 +280,28 @@ class AgreementEntry(_Strict):
         Literal["system", "officers"],
         Field(description="'system': leaves when the checks pass; 'officers': two officers release it"),
     ]
+    terms: Annotated[dict[_CaseKindName, TermsEntry], Field(description="by kind of case")] = {}
+    conditions: Annotated[
+        _Conditions | None, Field(description="Cedar rules that narrow the agreement; none can widen it")
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in ("partners", "kinds", "authorities", "purposes", "legal_bases", "modes"):
             _require_unique(name, getattr(self, name))
+        for kind, terms in self.terms.items():
+            if kind not in self.kinds:
+                raise ValueError(f"terms.{kind}: is not among the kinds")
+            if (terms.measures is None) is (kind == "request"):
+                raise ValueError(f"terms.{kind}: measures: belong to requests, which must list them")
+            for name in ("purposes", "legal_bases"):
+                if outside := sorted(set(getattr(terms, name) or ()) - set(getattr(self, name))):
+                    raise ValueError(f"terms.{kind}: {name}: '{outside[0]}' is not among those of the agreement")
+        if "request" in self.kinds and "request" not in self.terms:
+            raise ValueError("terms.request: is missing; it lists the measures that may be asked for")
+        # Alerts are judged once for many, on less than conditions may ask about.
+        if self.conditions is not None and "alert" in self.kinds:
+            raise ValueError("conditions: cannot stand in an agreement about alerts; give cases one of their own")
         return self
 
     def to_agreement(self) -> Agreement:
@@ -209,6 +317,8 @@ class AgreementEntry(_Strict):
             default_lifetime_ms=self.default_lifetime_hours * _MS_PER_HOUR,
             retention_days=self.retention_days,
             release=self.release,
+            terms=tuple((Kind[kind.upper()], terms.to_terms(self)) for kind, terms in sorted(self.terms.items())),
+            conditions=self.conditions or "",
         )
 
 

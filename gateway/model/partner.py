@@ -1,9 +1,10 @@
 """Partners: the card a partner signs about itself, and the profile and agreements kept about it as data."""
 
-from enum import IntEnum
+from enum import Enum, IntEnum
+from typing import Self
 
 from gateway.ids import AuthorityId, PartnerId
-from gateway.model.header import Kind, Mode
+from gateway.model.header import Kind, Mode, Urgency
 from gateway.values import dataclass
 
 
@@ -112,6 +113,66 @@ class SignedCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Targets for one urgency, counted from when the message was sent. UTC, with no office hours."""
+
+    receipt_ms: int
+    """The machine's receipt."""
+    acknowledge_ms: int
+    """A person has seen it."""
+    decide_ms: int
+    """A decision, or the first action."""
+    status_ms: int
+    """Between one word on how it stands and the next."""
+
+    def slower(self, other: Self) -> "Clock":
+        """Return the longer target of each two."""
+        return Clock(
+            receipt_ms=max(self.receipt_ms, other.receipt_ms),
+            acknowledge_ms=max(self.acknowledge_ms, other.acknowledge_ms),
+            decide_ms=max(self.decide_ms, other.decide_ms),
+            status_ms=max(self.status_ms, other.status_ms),
+        )
+
+
+class Regime(Enum):
+    """When a state is told that one of its nationals is detained (Vienna Convention on Consular Relations, Art. 36)."""
+
+    ON_REQUEST = "on_request"
+    """At the person's request."""
+    MANDATORY_BILATERAL = "mandatory_bilateral"
+    """Always, because the two states have agreed so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """The regime between two states, and within how many hours it is owed; 0 where the person's request begins it."""
+
+    regime: Regime
+    hours: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an agreement says of one kind of case."""
+
+    measures: frozenset[str]
+    """For requests; empty for every other kind."""
+    purposes: frozenset[str]
+    legal_bases: frozenset[str]
+    approvals: int
+    """Different officers who approve what leaves, besides whoever wrote it."""
+    clocks: tuple[tuple[Urgency, Clock], ...]
+    """Where they differ from the common ones."""
+    retention_days: int
+    notification: Notification
+
+    def clock(self, urgency: Urgency) -> Clock | None:
+        """Return the targets named for an urgency."""
+        return dict(self.clocks).get(urgency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """What one partner has agreed to exchange with others. Both sides must list it for it to be in force."""
 
@@ -128,6 +189,10 @@ class Agreement:
     retention_days: int
     release: str
     """'system': leaves when the checks pass; 'officers': two officers release it."""
+    terms: tuple[tuple[Kind, Terms], ...] = ()
+    """By kind; alerts have none."""
+    conditions: str = ""
+    """Cedar text that narrows it further; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ list differently counts only where they agree (kinds, purposes, modes). The send
 sending side's own list: a partner cannot name our authorities for us. Beside the agreements stand safeguards, which
 ship with Concord and which no agreement can override (DESIGN 8).
 
+Of a case this says only whether it is agreed at all: what may be acted on is decided on facts, by gateway.policy.cases.
+
 Leaves to others: whether the submitting system may speak for the authority (the guard), whether the partner's card is
 known and not frozen (the directory), field rules (gateway.model).
 """
@@ -18,8 +20,9 @@ from gateway.ids import AuthorityId, PartnerId
 from gateway.model.alert import Alert
 from gateway.model.header import Kind, Mode
 from gateway.model.message import Draft
-from gateway.model.partner import Agreement, Profile
+from gateway.model.partner import Profile
 from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.policy.pacts import Pact, Refusal, cover, listed, pacts_between
 from gateway.policy.personal_data import has_travel_document
 
 _Key = TypeVar("_Key")
@@ -35,29 +38,6 @@ _MAX_CACHED: Final = 4096
 class _Ruling:
     decision: Decision
     default_lifetime_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Pact:
-    """An agreement as in force in one direction: what both sides list."""
-
-    id: str
-    kinds: frozenset[Kind]
-    authorities: frozenset[AuthorityId]
-    purposes: frozenset[str]
-    modes: frozenset[Mode]
-    default_lifetime_ms: int
-    needs_officers: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why a pact does not cover an exchange."""
-
-    rank: int
-    """How many conditions were met: the refusal that came nearest is the one to explain."""
-    rule: str
-    text: str
 
 
 class AgreementPolicy:
@@ -81,10 +61,10 @@ class AgreementPolicy:
         self._partners = frozenset(profiles) - {own}
         mine = profiles[own].agreements
         self._sending = {
-            partner: _pacts(own, mine, partner, profiles[partner].agreements) for partner in self._partners
+            partner: pacts_between(own, mine, partner, profiles[partner].agreements) for partner in self._partners
         }
         self._receiving = {
-            partner: _pacts(partner, profiles[partner].agreements, own, mine) for partner in self._partners
+            partner: pacts_between(partner, profiles[partner].agreements, own, mine) for partner in self._partners
         }
         self._outgoing: dict[tuple[str, Kind, tuple[str, ...], str, Mode], _Ruling] = {}
         self._incoming: dict[tuple[str, str, Kind, str, Mode], Decision] = {}
@@ -146,7 +126,7 @@ class AgreementPolicy:
         if kind is Kind.PING:
             strangers = [partner for partner in draft.recipients if partner not in self._partners]
             if strangers:
-                return _Ruling(Deny(("agreement/none",), f"no profile for {_listed(strangers)}"), 0)
+                return _Ruling(Deny(("agreement/none",), f"no profile for {listed(strangers)}"), 0)
             return _Ruling(
                 Allow(("agreement/ping",), "a ping may go to every known partner"),
                 PING_LIFETIME_MS,
@@ -161,17 +141,17 @@ class AgreementPolicy:
             )
         if misplaced := self._misplaced(draft.mode):
             return _Ruling(misplaced, 0)
-        pacts: list[tuple[PartnerId, _Pact]] = []
-        refusals: list[tuple[PartnerId, _Refusal]] = []
+        pacts: list[tuple[PartnerId, Pact]] = []
+        refusals: list[tuple[PartnerId, Refusal]] = []
         for partner in draft.recipients:
-            found = _cover(
+            found = cover(
                 self._sending.get(partner, ()),
                 kind,
                 authority,
                 draft.body.handling.purpose,
                 draft.mode,
             )
-            if isinstance(found, _Refusal):
+            if isinstance(found, Refusal):
                 refusals.append((partner, found))
             else:
                 pacts.append((partner, found))
@@ -185,9 +165,10 @@ class AgreementPolicy:
                 0,
             )
         lifetime_ms = min(pact.default_lifetime_ms for _, pact in pacts)
-        held = [partner for partner, pact in pacts if pact.needs_officers]
+        # A case has terms, and waits for officers under every agreement.
+        held = [partner for partner, pact in pacts if pact.needs_officers or pact.terms_for(kind) is not None]
         if held:
-            text = f"two officers release what leaves for {_listed(held)}"
+            text = f"two officers release what leaves for {listed(held)}"
             return _Ruling(Hold(("agreement/release-officers",), text), lifetime_ms)
         names = ", ".join(sorted({pact.id for _, pact in pacts}))
         return _Ruling(Allow(("agreement/in-force",), f"covered by {names}"), lifetime_ms)
@@ -208,8 +189,8 @@ class AgreementPolicy:
             return Deny(("agreement/authority",), f"{authority} is not an authority of {sender}")
         if misplaced := self._misplaced(mode):
             return misplaced
-        found = _cover(self._receiving[sender], kind, authority, purpose, mode)
-        if isinstance(found, _Refusal):
+        found = cover(self._receiving[sender], kind, authority, purpose, mode)
+        if isinstance(found, Refusal):
             return Deny((found.rule,), f"{sender}: {found.text}")
         return Allow(("agreement/in-force",), f"covered by {found.id}")
 
@@ -222,64 +203,6 @@ class AgreementPolicy:
             text = f"this gateway runs in mode {self._mode.name.lower()} and handles no actual message"
             return Deny(("safeguard/b6-mode",), text)
         return None
-
-
-def _pacts(
-    sender: PartnerId,
-    sent: tuple[Agreement, ...],
-    receiver: PartnerId,
-    received: tuple[Agreement, ...],
-) -> tuple[_Pact, ...]:
-    theirs = {agreement.id: agreement for agreement in received if sender in agreement.partners}
-    pacts = [
-        _Pact(
-            id=ours.id,
-            kinds=ours.kinds & theirs[ours.id].kinds,
-            authorities=ours.authorities,
-            purposes=ours.purposes & theirs[ours.id].purposes,
-            modes=ours.modes & theirs[ours.id].modes,
-            default_lifetime_ms=ours.default_lifetime_ms,
-            # Fail closed: a word that is not exactly 'system' holds.
-            needs_officers=ours.release != "system",
-        )
-        for ours in sent
-        if receiver in ours.partners and ours.id in theirs
-    ]
-    # Where two agreements cover the same exchange, the one that needs no officers comes first.
-    return tuple(sorted(pacts, key=lambda pact: (pact.needs_officers, pact.id)))
-
-
-def _cover(
-    pacts: tuple[_Pact, ...],
-    kind: Kind,
-    authority: AuthorityId,
-    purpose: str,
-    mode: Mode,
-) -> _Pact | _Refusal:
-    nearest = _Refusal(0, "agreement/none", "no agreement is in force on both sides")
-    for pact in pacts:
-        refusal = _refusal(pact, kind, authority, purpose, mode)
-        if refusal is None:
-            return pact
-        if refusal.rank > nearest.rank:
-            nearest = refusal
-    return nearest
-
-
-def _refusal(pact: _Pact, kind: Kind, authority: AuthorityId, purpose: str, mode: Mode) -> _Refusal | None:
-    if kind not in pact.kinds:
-        return _Refusal(1, "agreement/kind", f"{pact.id} does not cover kind {kind.name.lower()}")
-    if authority not in pact.authorities:
-        return _Refusal(2, "agreement/authority", f"{pact.id} does not name {authority}")
-    if purpose not in pact.purposes:
-        return _Refusal(3, "agreement/purpose", f"{pact.id} does not list this purpose")
-    if mode not in pact.modes:
-        return _Refusal(4, "agreement/mode", f"{pact.id} does not cover mode {mode.name.lower()}")
-    return None
-
-
-def _listed(partners: list[PartnerId]) -> str:
-    return ", ".join(sorted(partner.code for partner in partners))
 
 
 def _remember(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:

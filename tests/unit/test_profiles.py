@@ -8,7 +8,8 @@ import pytest
 
 from gateway.errors import ConfigInvalid
 from gateway.ids import AuthorityId, PartnerId
-from gateway.model.header import Kind, Mode
+from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.partner import Clock, Notification, Regime
 from gateway.profiles import MAX_FILE_BYTES, json_schema, load_profiles
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def test_shipped_states_have_their_own_zone(code: str, zone: str, english: str):
 def test_shipped_early_warning_agreement_is_mutual_between_all_six():
     profiles = load_profiles(SHIPPED)
     for partner, profile in profiles.items():
-        (agreement,) = profile.agreements
+        agreement = profile.agreements[0]
         assert agreement.id == "lm-early-warning"
         assert agreement.partners == frozenset(profiles) - {partner}
         assert agreement.kinds == {Kind.ALERT}
@@ -101,6 +102,21 @@ def test_shipped_early_warning_agreement_is_mutual_between_all_six():
         assert agreement.retention_days == 365
         assert agreement.release == "system"
         assert all(authority.partner == partner for authority in agreement.authorities)
+
+
+def test_shipped_case_agreements_keep_help_and_coercion_apart_and_in_the_hands_of_officers():
+    profiles = load_profiles(SHIPPED)
+    for partner, profile in profiles.items():
+        _, consular, assistance = profile.agreements
+        assert (consular.id, assistance.id) == ("lm-consular", "lm-assistance")
+        assert Kind.REQUEST not in consular.kinds
+        assert Kind.REFERRAL not in assistance.kinds
+        for agreement in (consular, assistance):
+            assert agreement.partners == frozenset(profiles) - {partner}
+            assert agreement.release == "officers"
+        (request,) = (terms for kind, terms in assistance.terms if kind is Kind.REQUEST)
+        assert "preserve" in request.measures
+        assert "transfer_of_proceedings" not in request.measures
 
 
 def test_shipped_telephone_numbers_belong_to_the_country_that_publishes_them():
@@ -256,3 +272,86 @@ def test_profile_that_is_a_directory_is_refused_by_name(tmp_path: Path):
 def test_one_bad_file_refuses_the_whole_directory(tmp_path: Path):
     (tmp_path / "th.toml").write_text(GOOD)
     assert refusal(tmp_path, "partner = 'la'", name="la.toml").startswith("la.toml")
+
+
+# --- terms and conditions of cases ---------------------------------------------------------------------------------
+
+CASES = GOOD.replace('kinds = ["alert"]', 'kinds = ["referral", "request"]').replace(
+    'purposes = ["public_warning"]', 'purposes = ["protection", "investigation"]'
+)
+TERMS = """
+[agreement.terms.request]
+measures = ["preserve", "freeze_assets"]
+purposes = ["investigation"]
+legal_bases = ["voluntary"]
+approvals = 2
+retention_days = 30
+notification = { regime = "mandatory_bilateral", hours = 96 }
+[agreement.terms.request.clocks.U0]
+receipt_minutes = 1
+acknowledge_minutes = 10
+decide_minutes = 30
+status_minutes = 60
+[agreement.terms.referral]
+"""
+
+
+def test_terms_are_read_and_what_is_left_out_is_as_in_the_agreement(tmp_path: Path):
+    (agreement,) = load(tmp_path, CASES + TERMS)[PartnerId("th")].agreements
+    terms = dict(agreement.terms)
+    request, referral = terms[Kind.REQUEST], terms[Kind.REFERRAL]
+    assert request.measures == {"preserve", "freeze_assets"}
+    assert request.purposes == {"investigation"}
+    assert (request.approvals, request.retention_days) == (2, 30)
+    assert request.notification == Notification(Regime.MANDATORY_BILATERAL, 96)
+    clock = Clock(receipt_ms=60_000, acknowledge_ms=600_000, decide_ms=1_800_000, status_ms=3_600_000)
+    assert request.clocks == ((Urgency.U0, clock),)
+    assert referral.purposes == {"protection", "investigation"}
+    assert (referral.approvals, referral.retention_days, referral.measures) == (1, 365, frozenset())
+    assert referral.notification == Notification(Regime.ON_REQUEST, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('measures = ["preserve", "freeze_assets"]', "", "measures"),
+        ('"freeze_assets"', '"freeze_asset"', "measures"),
+        ('"freeze_assets"', '"preserve"', "twice"),
+        ("[agreement.terms.referral]", '[agreement.terms.referral]\nmeasures = ["preserve"]', "belong to requests"),
+        ("[agreement.terms.referral]", "[agreement.terms.answer]", "not among the kinds"),
+        ("[agreement.terms.referral]", "[agreement.terms.alert]", "terms"),
+        ('purposes = ["investigation"]', 'purposes = ["curiosity"]', "not among those of the agreement"),
+        ('legal_bases = ["voluntary"]\napprovals', 'legal_bases = ["UNTOC"]\napprovals', "not among those"),
+        ("approvals = 2", "approvals = 0", "approvals"),
+        ("approvals = 2", "approvals = 6", "approvals"),
+        ("approvals = 2", "approval = 2", "unknown key"),
+        ("retention_days = 30", "retention_days = 9999", "retention_days"),
+        (", hours = 96", "", "hours"),
+        ("hours = 96", "hours = 0", "hours"),
+        ('"mandatory_bilateral"', '"on_request"', "hours"),
+        ('"mandatory_bilateral"', '"sometimes"', "regime"),
+        ("clocks.U0", "clocks.U9", "clocks"),
+        ("decide_minutes = 30", "decide_minutes = 0", "decide_minutes"),
+        ("decide_minutes = 30", "", "decide_minutes"),
+    ],
+)
+def test_terms_that_mean_nothing_are_refused_by_name(tmp_path: Path, old: str, new: str, told: str):
+    assert old in TERMS
+    text = refusal(tmp_path, CASES + TERMS.replace(old, new))
+    assert text.startswith("th.toml: ")
+    assert told in text
+
+
+def test_requests_without_a_list_of_measures_are_refused(tmp_path: Path):
+    assert "terms.request" in refusal(tmp_path, CASES)
+
+
+def test_conditions_are_read_and_refused_with_what_cedar_says(tmp_path: Path):
+    good = "conditions = '''@id(\"a\") forbid (principal, action, resource) when { context.sources < 2 };'''"
+    (agreement,) = load(tmp_path, CASES + good + TERMS)[PartnerId("th")].agreements
+    assert "context.sources" in agreement.conditions
+    text = refusal(tmp_path, CASES + good.replace("sources", "source") + TERMS)
+    assert "conditions" in text
+    assert "source" in text
+    assert "permits" in refusal(tmp_path, CASES + good.replace("forbid", "permit") + TERMS)
+    assert "about alerts" in refusal(tmp_path, GOOD + good)
