@@ -18,6 +18,7 @@ from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes
 from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
 from gateway.translog.entry import LogEvent
+from gateway.workflow.alert import AlertEvent, AlertState
 from gateway.workflow.alert_chain import KnownAlert
 
 T_co = TypeVar("T_co", covariant=True)
@@ -370,7 +371,7 @@ class KnownThreads(Query[ThreadsKnown]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindAlerts(Query[tuple[KnownAlert, ...]]):
-    """Alerts of a partner by id, of anybody by key, and what came after those of the partner."""
+    """Alerts of a partner by id; by key its newest of each mode, else anybody's; and what came after its own."""
 
     partner: PartnerId
     message_ids: tuple[MessageId, ...]
@@ -570,6 +571,29 @@ class AcknowledgeReceived(Operation[int | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMark:
+    """What became of an alert that our side marked."""
+
+    before: AlertState
+    after: AlertState | None
+    """None: the state before does not allow it, and nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkAlert(Operation[AlertMark | None]):
+    """Record what our side does with a received alert; the log entry is kept when it changes anything.
+
+    Returns None when there is no such received alert.
+    """
+
+    sender: PartnerId
+    message_id: MessageId
+    event: AlertEvent
+    now_ms: int
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingReceipt:
     """A later rung that the sender of an envelope has not confirmed yet."""
 
@@ -614,7 +638,7 @@ class EventRow:
     position: int
     type: str
     """message.received, delivery.(received|refused|acknowledged|expired),
-    alert.(quarantined|validated|superseded|cancelled)."""
+    alert.(quarantined|validated|superseded|cancelled|relayed|noted|declined)."""
     time_ms: int
     sender: PartnerId
     message_id: MessageId

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from gateway import ports
 from gateway.store import (
+    alert_marks,
     alerts,
     events,
     leases,
@@ -23,6 +24,7 @@ from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.CommitSubmissions: submissions.commit_submissions,
     ports.CommitReceived: receiving.commit_received,
+    ports.MarkAlert: one_by_one(alert_marks.mark_alert),
     ports.CommitReceipts: receipts.commit_receipts,
     ports.ReplaceEnvelope: one_by_one(sending.replace_envelope),
     ports.BuryEnvelopes: one_by_one(receipts.bury_envelopes),
