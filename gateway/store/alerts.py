@@ -15,16 +15,12 @@ from gateway.store.alert_rows import (
     ADD,
     ADD_WAITS,
     ANY_WAITING,
-    ANYBODYS,
     BY_ID,
-    CHAIN,
     COUNT_WAITING,
     DROP_OVER,
     DROP_WAITS,
     ID_BYTES,
-    OWN,
     OWN_CHAIN,
-    OWN_OF_MODE,
     PUT,
     WAITERS,
     Standing,
@@ -37,11 +33,11 @@ from gateway.store.events import (
     ALERT_VALIDATED,
     EventColumns,
 )
-from gateway.store.statement import Lookup
+from gateway.store.known_alerts import Known
 from gateway.store.tables import alert
 from gateway.store.transaction import Row, Session, Transaction
 from gateway.workflow.alert import ISSUER, RECEIVER, AlertEvent, AlertState, step
-from gateway.workflow.alert_chain import ByKey, Claim, KnownAlert, Relation, event_of, relate
+from gateway.workflow.alert_chain import Claim, KnownAlert, Relation, event_of
 
 MAX_WAITING: Final = 4096
 """Names that the alerts in doubt of one sender wait for. What comes in doubt beyond that stays so: an honest sender is
@@ -87,6 +83,27 @@ class Arrival:
             successor_id=None,
         )
 
+    def plain_row(self, *, ours: bool) -> tuple[object, ...]:
+        """Return the columns of one that is about nothing earlier."""
+        return (
+            self.partner.code,
+            self.message_id.raw,
+            int(ours),
+            self.entry.key,
+            int(self.entry.alert_type),
+            int(self.mode),
+            int(AlertState.ISSUED if ours else AlertState.VALIDATED),
+            "",
+            self.thread_id.raw,
+            self.create_ms,
+            self.expire_ms,
+            self.content_commitment,
+            b"",
+            b"",
+            None,
+            None,
+        )
+
     def claim(self) -> Claim:
         """Return what it says of itself."""
         return Claim(
@@ -99,74 +116,6 @@ class Arrival:
             references=self.entry.references,
             self_reference=self.entry.self_reference,
         )
-
-
-class Known:
-    """The alerts that a commit or query touches: read when needed, each only once."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._by_id: dict[_Id, Standing] = {}
-        self._by_key: dict[bytes, list[Standing]] = {}
-        self._asked: set[object] = set()
-
-    def read(self, partner: PartnerId, ids: Iterable[bytes], lookup: Lookup = CHAIN) -> None:
-        """Look up alerts of a partner with what came after them."""
-        fresh = sorted({item for item in ids if (partner, item) not in self._asked})
-        self._asked.update((partner, item) for item in fresh)
-        for row in self._session.look_up(lookup, fresh, of_sender=partner.code):
-            self.keep(standing_of(row))
-
-    def read_names(self, partner: PartnerId, modes: Iterable[Mode], keys: Iterable[bytes]) -> None:
-        """Look up alerts by name: a partner's newest in each mode, else any of it, else anybody's."""
-        wanted = {(key, partner.code, int(mode)) for key in keys for mode in modes} - self._asked
-        self._asked |= wanted
-        self._take(OWN_OF_MODE, sorted(wanted))
-        left = {key for key, _, _ in wanted if not self._has(key, partner)}
-        self._take(OWN, sorted((key, partner.code) for key in left))
-        self._take(ANYBODYS, sorted(key for key in left if not self._has(key, partner)))
-
-    def _take(self, lookup: Lookup, keys: Sequence[Any]) -> None:
-        for row in self._session.look_up(lookup, keys):
-            self.keep(standing_of(row))
-
-    def _has(self, key: bytes, partner: PartnerId) -> bool:
-        return any(item.known.partner == partner for item in self._by_key.get(key, ()))
-
-    def keep(self, standing: Standing) -> Standing:
-        """Keep a row, or return what this commit has made of it already."""
-        kept = self._by_id.setdefault(standing.id, standing)
-        if kept is standing:
-            self._by_key.setdefault(kept.known.key, []).append(kept)
-        return kept
-
-    def standing(self, partner: PartnerId, message_id: MessageId) -> Standing | None:
-        """Return an alert of a partner."""
-        if (partner, message_id) not in self._by_id:
-            self.read(partner, [message_id.raw])
-        return self._by_id.get((partner, message_id))
-
-    def by_id(self, partner: PartnerId, message_id: MessageId) -> KnownAlert | None:
-        """Return what is known of an alert of a partner."""
-        found = self.standing(partner, message_id)
-        return found.known if found is not None else None
-
-    def by_key(self, partner: PartnerId, mode: Mode) -> ByKey:
-        """Return the question for alerts of a name, as one of a partner and mode asks it."""
-
-        def find(key: bytes) -> tuple[KnownAlert, ...]:
-            self.read_names(partner, [mode], [key])
-            return tuple(item.known for item in self._by_key.get(key, ()))
-
-        return find
-
-    def relate(self, claim: Claim) -> Relation:
-        """Find the place of an alert."""
-        return relate(claim, self.by_id, self.by_key(claim.partner, claim.mode))
-
-    def all(self) -> list[Standing]:
-        """Return everything that was read."""
-        return list(self._by_id.values())
 
 
 class Standings:
@@ -276,7 +225,7 @@ class Standings:
     def judge_again(self, partner: PartnerId, arrivals: Iterable[Arrival], now_ms: int) -> None:
         """Look again at what is in doubt because of alerts of a partner that are here now, and what waits for those."""
         names = {name for item in arrivals for name in (item.message_id.raw, item.entry.key)}
-        stored = self._tx.row(ANY_WAITING, of_sender=partner.code) is not None
+        stored = _anything_waits(self._tx, partner)
         while names:
             waiting = {item.id: item for name in names for item in self._waiters(partner, name)}
             if stored:
@@ -325,6 +274,10 @@ class Standings:
             tx.add_events(self._events)
 
 
+def _anything_waits(session: Session, partner: PartnerId) -> bool:
+    return session.row(ANY_WAITING, of_sender=partner.code) is not None
+
+
 def place_alerts(tx: Transaction, arrivals: Sequence[Arrival], now_ms: int, *, ours: bool) -> None:
     """Store where new alerts stand, and what they change for others."""
     if not arrivals:
@@ -333,6 +286,9 @@ def place_alerts(tx: Transaction, arrivals: Sequence[Arrival], now_ms: int, *, o
     # What of ours is about nothing earlier waits for nobody: an update of it can only be handed in later.
     partners = sorted({item.partner for item in (about if ours else arrivals)})
     tx.lock_chains([partner.code for partner in partners])
+    if not about and (ours or not any(_anything_waits(tx, partner) for partner in partners)):
+        tx.insert(ADD, [item.plain_row(ours=ours) for item in arrivals])
+        return
     standings = Standings(tx, ours=ours)
     standings.read_ahead(about)
     for arrival in arrivals:

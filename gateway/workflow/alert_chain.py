@@ -154,6 +154,9 @@ def relate(claim: Claim, by_id: ById, by_key: ByKey, limit: int = MAX_CHAIN) -> 
         return Relation(event=event, predecessor=named, problem=Problem.TOO_FAR)
     if named.state is AlertState.CANCELLED:
         return Relation(event=event, predecessor=named, problem=Problem.CANCELLED)
+    if named.state is AlertState.SUPERSEDED:
+        # By one that is not known any more.
+        return Relation(event=event, predecessor=named, problem=Problem.TOO_FAR)
     if named.state in DOUBTFUL:
         return Relation(event=event, predecessor=named, problem=Problem.QUARANTINED)
     return Relation(event=event, predecessor=named)
