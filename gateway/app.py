@@ -241,6 +241,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             submitting=parts.submit,
             reading=parts.reader,
             acknowledging=parts.acknowledge,
+            marking=parts.marker,
             submitters=parts.registry,
             calls=calls,
         ),

@@ -23,6 +23,7 @@ from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.mark_alert import AlertMarker
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.prove_receipt import ReceiptProver
@@ -126,6 +127,7 @@ class Parts:
     receive: ReceiveService
     reader: MessageReader
     acknowledge: AcknowledgeService
+    marker: AlertMarker
     expiry: ExpiryService
     connectors: Connectors
     pool: KeyPool
@@ -231,6 +233,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
+    marker = AlertMarker(store=store, clock=clock, own=config.partner)
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
     def supervised(plan: PlannedConnector) -> Supervised:
@@ -244,6 +247,7 @@ async def assemble(opened: OpenedHome) -> Parts:
             submitting=coalesced,
             reading=reader,
             acknowledging=acknowledge,
+            marking=marker,
             cursor=CursorFile(opened.home, plan.name),
             lost=lambda why: log.warning("connector.cursor_lost", connector=plan.name, why=why),
         )
@@ -279,6 +283,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         ),
         reader=reader,
         acknowledge=acknowledge,
+        marker=marker,
         pool=pool,
         keys_low=keys_low,
         log_keeper=keeper,

@@ -1281,6 +1281,14 @@ class Desk(Protocol):
         """
         ...
 
+    async def handed_on(self, row: MessageRow) -> None:
+        """Record that a received alert was handed on to those whom it is to warn, once; nothing for any other message.
+
+        Raises:
+            Busy: It cannot be recorded now.
+        """
+        ...
+
     def note(self, what: str, problem: str) -> None:
         """Say in the status how a source or sink does; an empty problem clears it."""
         ...

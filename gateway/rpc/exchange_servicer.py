@@ -19,6 +19,7 @@ from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.view import (
     accepted_to_proto,
     event_to_proto,
+    mark_from_proto,
     opened_to_proto,
     request_digest,
     request_id_from_text,
@@ -30,6 +31,7 @@ from gateway.rpc.pipeline import answer_in_order
 from gateway.rpc.status import error_detail
 from gateway.telemetry.calls import UNWATCHED, Calls
 from gateway.telemetry.current import current_trace
+from gateway.workflow.alert import AlertEvent, AlertState
 
 WINDOW_FRAMES: Final = 8
 """Frames of one stream worked on at once: keeps two batches of 128 full with frames of 32."""
@@ -63,6 +65,12 @@ class Acknowledging(Protocol):
     async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int: ...
 
 
+class Marking(Protocol):
+    """What is needed of exchange.mark_alert.AlertMarker."""
+
+    async def mark(self, sender: PartnerId, message_id: MessageId, event: AlertEvent, *, actor: str) -> AlertState: ...
+
+
 class ExchangeServicer:
     """Lets national systems submit, follow and take over messages.
 
@@ -78,6 +86,7 @@ class ExchangeServicer:
         submitting: Submitting,
         reading: Reading,
         acknowledging: Acknowledging,
+        marking: Marking,
         submitters: Mapping[str, Submitter],
         calls: Calls = UNWATCHED,
     ) -> None:
@@ -86,6 +95,7 @@ class ExchangeServicer:
         self._submitting = submitting
         self._reading = reading
         self._acknowledging = acknowledging
+        self._marking = marking
         self._submitters = submitters
 
     def _submitter(self, caller: Caller) -> Submitter:
@@ -197,6 +207,17 @@ class ExchangeServicer:
             actor=caller.principal,
         )
         return pb.AcknowledgeMessageResponse(acknowledge_time=time_to_proto(time_ms))
+
+    async def mark_alert(self, request: pb.MarkAlertRequest, caller: Caller) -> pb.MarkAlertResponse:
+        """Record what this state does with a received alert."""
+        self._submitter(caller)
+        state = await self._marking.mark(
+            partner_from_text(request.sender, "sender"),
+            MessageId(request.message_id),
+            mark_from_proto(request.mark),
+            actor=caller.principal,
+        )
+        return pb.MarkAlertResponse(alert_state=state.word)
 
 
 def _submission(request: pb.SubmitMessageRequest, submitter: Submitter) -> Submission:

@@ -83,13 +83,6 @@ RECEIVER: Final[Table] = {
     _S.EXPIRED: _ENDS,
 }
 
-DISPOSITIONS: Final = {
-    "relayed": AlertEvent.RELAY,
-    "noted": AlertEvent.NOTE,
-    "declined": AlertEvent.DECLINE,
-}
-"""What a national system may say of a received alert, and the event that it is."""
-
 _ENDED: Final = frozenset({_S.REJECTED, _S.SUPERSEDED, _S.CANCELLED})
 DOUBTFUL: Final = frozenset({_S.QUARANTINED, _S.DISMISSED})
 """What does not count, whatever its issuer says of it."""
