@@ -5,6 +5,7 @@ time; the second way is turned into the first here, so that partners need not re
 """
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,12 +45,12 @@ def entry_of(body: Body, key: KeyEncryptionKey) -> AlertEntry | None:
     if not isinstance(alert, Alert):
         return None
     # To the second: references are CAP's, which knows no fractions.
-    own = alert_key(key, alert.source_sender, alert.identifier, alert.sent_time.time_ms // 1000 * 1000)
+    own = _name(key, alert.source_sender, alert.identifier, alert.sent_time.time_ms // 1000 * 1000)
     references: list[tuple[int, bytes]] = []
     for item in alert.references:
         sent_ms = _instant_ms(item.sent)
         if sent_ms is not None:
-            references.append((sent_ms, alert_key(key, item.sender, item.identifier, sent_ms)))
+            references.append((sent_ms, _name(key, item.sender, item.identifier, sent_ms)))
     references.sort(reverse=True)
     keys = list(dict.fromkeys(digest for _, digest in references))
     return AlertEntry(
@@ -58,6 +59,13 @@ def entry_of(body: Body, key: KeyEncryptionKey) -> AlertEntry | None:
         references=tuple(item for item in keys if item != own)[:MAX_REFERENCES],
         self_reference=own in keys,
     )
+
+
+def _name(key: KeyEncryptionKey, sender: str, identifier: str, sent_ms: int) -> bytes:
+    # Vietnamese or Thai from two programs of one office may be composed and decomposed: to people it is one name.
+    if not (sender.isascii() and identifier.isascii()):
+        sender, identifier = unicodedata.normalize("NFC", sender), unicodedata.normalize("NFC", identifier)
+    return alert_key(key, sender, identifier, sent_ms)
 
 
 def _instant_ms(text: str) -> int | None:

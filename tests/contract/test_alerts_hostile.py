@@ -9,12 +9,14 @@ import pytest
 from gateway.ids import MessageId, uuid7
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
-from gateway.ports import AlertMark, EventsSince, FindAlerts, FreeHeld, MarkAlert
+from gateway.ports import AlertMark, EventsSince, FindAlerts, FreeHeld, MarkAlert, ReadLog
 from gateway.store.alerts import MAX_WAITING
+from gateway.translog.entry import EventType
 from gateway.workflow.alert import AlertEvent, AlertState
 from gateway.workflow.alert_chain import MAX_CHAIN
 from tests.contract.samples import CN, LA, NOW, TH, log_entry, receive, submit
 from tests.contract.test_alerts import standing, states
+from tests.contract.test_log import integrated
 
 UPDATE, CANCEL = AlertType.UPDATE, AlertType.CANCEL
 
@@ -228,7 +230,13 @@ async def in_one_writer(store, make):
 
 
 def mark(message, event, *, sender=TH, now_ms=NOW):
-    return MarkAlert(sender=sender, message_id=message.header.message_id, event=event, now_ms=now_ms, log=log_entry())
+    return MarkAlert(
+        sender=sender,
+        message_id=message.header.message_id,
+        event=event,
+        now_ms=now_ms,
+        log=log_entry(EventType.MESSAGE_DECIDED),
+    )
 
 
 async def test_what_our_side_does_is_kept_and_told_and_the_issuer_has_the_last_word(store, make):
@@ -245,6 +253,10 @@ async def test_what_our_side_does_is_kept_and_told_and_the_issuer_has_the_last_w
     if not store.shared:
         told = [item.type for item in await store.read(EventsSince(position=0, max_rows=10))]
         assert told == ["message.received", "alert.declined", "alert.noted", "alert.relayed"]
+    # What changed nothing is no step in the log.
+    await integrated(store)
+    logged = [item.event.type for item in await store.read(ReadLog(first=0, max_rows=100)) if item.event is not None]
+    assert logged.count(EventType.MESSAGE_DECIDED) == 3
     await store.write(receive(about(make.received(TH), 2, CANCEL, 1)))
     assert await states(store, TH, alert) == ["cancelled"]
     assert await store.write(mark(alert, AlertEvent.NOTE)) == AlertMark(before=AlertState.CANCELLED, after=None)
@@ -268,7 +280,13 @@ async def test_only_received_alerts_that_are_not_over_are_marked(store, make):
     nobody = replace(theirs, header=replace(theirs.header, message_id=MessageId(uuid7(NOW))))
     for item, sender in ((plain, TH), (nobody, TH), (theirs, LA)):
         assert await store.write(mark(item, AlertEvent.NOTE, sender=sender)) is None
-    own = MarkAlert(sender=CN, message_id=ours.message_id, event=AlertEvent.NOTE, now_ms=NOW, log=log_entry())
+    own = MarkAlert(
+        sender=CN,
+        message_id=ours.message_id,
+        event=AlertEvent.NOTE,
+        now_ms=NOW,
+        log=log_entry(EventType.MESSAGE_DECIDED),
+    )
     assert await store.write(own) is None
     over = mark(theirs, AlertEvent.NOTE, now_ms=theirs.header.expire_ms)
     assert await store.write(over) == AlertMark(before=AlertState.EXPIRED, after=None)
