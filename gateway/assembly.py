@@ -35,6 +35,7 @@ from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
 from gateway.installation.otlp_headers import read_headers
+from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
@@ -309,7 +310,7 @@ async def assemble(opened: OpenedHome) -> Parts:
 
 def _telemetry_settings(config: Config) -> TelemetrySettings:
     section = config.telemetry
-    file = section.otlp_headers_file
+    file, roots = section.otlp_headers_file, section.otlp_ca_file
     return TelemetrySettings(
         partner=config.partner.code,
         mode=config.mode.name.lower(),
@@ -317,6 +318,7 @@ def _telemetry_settings(config: Config) -> TelemetrySettings:
         prometheus=section.prometheus,
         otlp=section.otlp,
         headers=() if file is None else read_headers(file),
+        roots=None if roots is None else read_roots(roots),
         trace_ratio=section.trace_ratio,
         partner_traces_per_s=section.partner_traces_per_s,
     )

@@ -471,6 +471,25 @@ class QueueDepths(Query[tuple[tuple[QueueDepth, ...], dict[PartnerId, int]]]):
     """What waits by partner and urgency, and how many are dead by partner; those with none are left out."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unacknowledged:
+    """Messages that nobody has acknowledged, by partner."""
+
+    sent: Mapping[PartnerId, int]
+    """Neither taken over by the recipient's system nor dead."""
+    received: Mapping[PartnerId, int]
+    """Neither taken over nor marked here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountUnacknowledged(Query[Unacknowledged]):
+    """Unacknowledged messages of an urgency that were made after one instant and not after another."""
+
+    urgency: Urgency
+    after_ms: int
+    until_ms: int
+
+
 # --- receiving -----------------------------------------------------------------------------------------------
 
 

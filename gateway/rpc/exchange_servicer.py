@@ -106,7 +106,7 @@ class ExchangeServicer:
 
     async def submit_message(self, request: pb.SubmitMessageRequest, caller: Caller) -> pb.SubmitMessageResponse:
         """Accept one draft."""
-        submission = _submission(request, self._submitter(caller))
+        submission = self._submission(request, self._submitter(caller))
         (answer,) = await self._submitting.submit([submission])
         if isinstance(answer, GatewayError):
             raise answer
@@ -132,7 +132,7 @@ class ExchangeServicer:
         submissions: list[Submission] = []
         for request in frame.requests:
             try:
-                submissions.append(_submission(request, submitter))
+                submissions.append(self._submission(request, submitter))
                 answers.append(None)
             except GatewayError as error:
                 answers.append(error)
@@ -146,6 +146,13 @@ class ExchangeServicer:
             else:
                 result.accepted.CopyFrom(accepted_to_proto(outcome))
         return response
+
+    def _submission(self, request: pb.SubmitMessageRequest, submitter: Submitter) -> Submission:
+        try:
+            return _submission(request, submitter)
+        except GatewayError as error:
+            self._calls.unreadable(request.draft.urgency, error.reason)
+            raise
 
     async def validate_message(self, request: pb.ValidateMessageRequest, caller: Caller) -> pb.ValidateMessageResponse:
         """Say what would happen to a draft and keep nothing."""

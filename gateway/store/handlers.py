@@ -16,6 +16,7 @@ from gateway.store import (
     receiving,
     sending,
     submissions,
+    targets,
     threads,
     views,
 )
@@ -59,6 +60,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
     ports.QueueDepths: sending.queue_depths,
+    ports.CountUnacknowledged: targets.count_unacknowledged,
     ports.FindAlerts: alerts.find_alerts,
     ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,
