@@ -36,6 +36,7 @@ from gateway.system_desk import SystemDesk
 from gateway.telemetry.current import current_trace
 from gateway.translog.entry import EventType
 from gateway.workers.rotation import tended
+from gateway.workflow.alert import AlertEvent, AlertState
 
 ROTATIONS = ("seal", "envelope", "receipt", "identity", "tls")
 REMOVAL_ROUNDS = 8
@@ -271,6 +272,10 @@ class Administration:
         opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
         await self._parts.reader.note_shown(opened, actor=OPERATOR)
         return tuple(opened), token
+
+    async def mark_alert(self, sender: PartnerId, message_id: MessageId, event: AlertEvent) -> AlertState:
+        """Record what we do with a received alert and return where it stands; see AlertMarker.mark."""
+        return await self._parts.marker.mark(sender, message_id, event, actor=OPERATOR)
 
     async def delivery(self, message_id: MessageId) -> StoredMessage:
         """Return a message that we sent.

@@ -40,6 +40,7 @@ from gateway.workers.gauges import Gauges, LogLag
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
 from gateway.workers.log import integrate, sign_checkpoints
 from gateway.workers.rotation import tend_keys
+from gateway.workers.targets import TargetWatch
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,8 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     workers.append(asyncio.create_task(parts.store_watch.run(), name="store_watch"))
     if parts.telemetry.meters is not None:
         workers.append(asyncio.create_task(_gauges(parts, parts.telemetry.meters).run(), name="gauges"))
+        targets = TargetWatch(meters=parts.telemetry.meters, store=parts.store, clock=parts.clock)
+        workers.append(asyncio.create_task(targets.run(), name="targets"))
     if parts.store.shared:
         # A store with one writer gives positions as it commits.
         workers.append(asyncio.create_task(number_events(parts.store), name="number_events"))
@@ -241,6 +244,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             submitting=parts.submit,
             reading=parts.reader,
             acknowledging=parts.acknowledge,
+            marking=parts.marker,
             submitters=parts.registry,
             calls=calls,
         ),

@@ -23,6 +23,7 @@ from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.mark_alert import AlertMarker
 from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.prove_receipt import ReceiptProver
@@ -34,6 +35,7 @@ from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
 from gateway.installation.otlp_headers import read_headers
+from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
@@ -126,6 +128,7 @@ class Parts:
     receive: ReceiveService
     reader: MessageReader
     acknowledge: AcknowledgeService
+    marker: AlertMarker
     expiry: ExpiryService
     connectors: Connectors
     pool: KeyPool
@@ -231,6 +234,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
+    marker = AlertMarker(store=store, clock=clock, own=config.partner)
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
     def supervised(plan: PlannedConnector) -> Supervised:
@@ -244,6 +248,7 @@ async def assemble(opened: OpenedHome) -> Parts:
             submitting=coalesced,
             reading=reader,
             acknowledging=acknowledge,
+            marking=marker,
             cursor=CursorFile(opened.home, plan.name),
             lost=lambda why: log.warning("connector.cursor_lost", connector=plan.name, why=why),
         )
@@ -279,6 +284,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         ),
         reader=reader,
         acknowledge=acknowledge,
+        marker=marker,
         pool=pool,
         keys_low=keys_low,
         log_keeper=keeper,
@@ -304,7 +310,7 @@ async def assemble(opened: OpenedHome) -> Parts:
 
 def _telemetry_settings(config: Config) -> TelemetrySettings:
     section = config.telemetry
-    file = section.otlp_headers_file
+    file, roots = section.otlp_headers_file, section.otlp_ca_file
     return TelemetrySettings(
         partner=config.partner.code,
         mode=config.mode.name.lower(),
@@ -312,6 +318,7 @@ def _telemetry_settings(config: Config) -> TelemetrySettings:
         prometheus=section.prometheus,
         otlp=section.otlp,
         headers=() if file is None else read_headers(file),
+        roots=None if roots is None else read_roots(roots),
         trace_ratio=section.trace_ratio,
         partner_traces_per_s=section.partner_traces_per_s,
     )

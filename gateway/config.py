@@ -57,6 +57,8 @@ class TelemetrySection(Section):
     """Collector to which metrics, and traces when wanted, are sent by gRPC."""
     otlp_headers_file: Path | None = None
     """File of mode 0600 with lines `name: value` that the collector wants to see. After load_config absolute."""
+    otlp_ca_file: Path | None = None
+    """PEM file of the authorities that may have certified the collector. After load_config absolute."""
     trace_ratio: float | None = Field(default=None, ge=0, le=1)
     """Share of submitting calls that are traced though they do not ask; 0: only those that ask; absent: none."""
     partner_traces_per_s: int = Field(default=10, ge=0, le=1_000)
@@ -64,9 +66,11 @@ class TelemetrySection(Section):
 
     @model_validator(mode="after")
     def _hang_together(self) -> Self:
-        for key in ("otlp_headers_file", "trace_ratio"):
+        for key in ("otlp_headers_file", "otlp_ca_file", "trace_ratio"):
             if getattr(self, key) is not None and self.otlp is None:
                 raise PydanticCustomError("telemetry", "{key} needs telemetry.otlp", {"key": key})
+        if self.otlp_ca_file is not None and not (self.otlp or "").startswith("https:"):
+            raise PydanticCustomError("telemetry", "otlp_ca_file needs telemetry.otlp with https", {})
         return self
 
 
@@ -232,9 +236,10 @@ def load_config(home: Path) -> Config:
         resolved["store"] = f"sqlite://{quote(str((home / DATABASE_DIRECTORY).absolute()))}"
     stated = "partners_dir" in config.model_fields_set
     resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
-    headers = config.telemetry.otlp_headers_file
-    if headers is not None:
-        resolved["telemetry"] = config.telemetry.model_copy(update={"otlp_headers_file": (home / headers).absolute()})
+    named = {key: getattr(config.telemetry, key) for key in ("otlp_headers_file", "otlp_ca_file")}
+    files = {key: (home / file).absolute() for key, file in named.items() if file is not None}
+    if files:
+        resolved["telemetry"] = config.telemetry.model_copy(update=files)
     return config.model_copy(update=resolved)
 
 

@@ -18,6 +18,7 @@ from gateway.model.message import Body
 from gateway.model.partner import Card, SignedCard
 from gateway.translog.entry import LogEvent
 from gateway.values import dataclass
+from gateway.workflow.alert import AlertEvent, AlertState
 from gateway.workflow.alert_chain import KnownAlert
 
 T_co = TypeVar("T_co", covariant=True)
@@ -370,7 +371,7 @@ class KnownThreads(Query[ThreadsKnown]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindAlerts(Query[tuple[KnownAlert, ...]]):
-    """Alerts of a partner by id, of anybody by key, and what came after those of the partner."""
+    """Alerts of a partner by id; by key its newest of each mode, else anybody's; and what came after its own."""
 
     partner: PartnerId
     message_ids: tuple[MessageId, ...]
@@ -468,6 +469,25 @@ class QueueDepth:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepths(Query[tuple[tuple[QueueDepth, ...], dict[PartnerId, int]]]):
     """What waits by partner and urgency, and how many are dead by partner; those with none are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unacknowledged:
+    """Messages that nobody has acknowledged, by partner."""
+
+    sent: Mapping[PartnerId, int]
+    """Neither taken over by the recipient's system nor dead."""
+    received: Mapping[PartnerId, int]
+    """Neither taken over nor marked here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountUnacknowledged(Query[Unacknowledged]):
+    """Unacknowledged messages of an urgency that were made after one instant and not after another."""
+
+    urgency: Urgency
+    after_ms: int
+    until_ms: int
 
 
 # --- receiving -----------------------------------------------------------------------------------------------
@@ -570,6 +590,29 @@ class AcknowledgeReceived(Operation[int | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMark:
+    """What became of an alert that our side marked."""
+
+    before: AlertState
+    after: AlertState | None
+    """None: the state before does not allow it, and nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkAlert(Operation[AlertMark | None]):
+    """Record what our side does with a received alert; the log entry is kept when it changes anything.
+
+    Returns None when there is no such received alert.
+    """
+
+    sender: PartnerId
+    message_id: MessageId
+    event: AlertEvent
+    now_ms: int
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingReceipt:
     """A later rung that the sender of an envelope has not confirmed yet."""
 
@@ -614,7 +657,7 @@ class EventRow:
     position: int
     type: str
     """message.received, delivery.(received|refused|acknowledged|expired),
-    alert.(quarantined|validated|superseded|cancelled)."""
+    alert.(quarantined|validated|superseded|cancelled|relayed|noted|declined)."""
     time_ms: int
     sender: PartnerId
     message_id: MessageId
@@ -1254,6 +1297,14 @@ class Desk(Protocol):
         Raises:
             NotFound: No such received message.
             StateConflict: We sent it ourselves.
+        """
+        ...
+
+    async def handed_on(self, row: MessageRow) -> None:
+        """Record that a received alert was handed on to those whom it is to warn, once; nothing for any other message.
+
+        Raises:
+            Busy: It cannot be recorded now.
         """
         ...
 

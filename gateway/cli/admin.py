@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import grpc
 from concord.v1 import admin_service_pb2 as pb
 from concord.v1 import audit_service_pb2 as audit
+from concord.v1 import exchange_service_pb2 as exchange
 from concord.v1.admin_service_pb2_grpc import AdminServiceStub
 from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from google.protobuf.message import DecodeError
@@ -112,6 +113,12 @@ class AdminClient:
         with self._errors("read the inbox"):
             request = pb.ListInboxRequest(page_size=page_size, page_token=page_token, include_sent=include_sent)
             return self._stub.ListInbox(request, timeout=TIMEOUT_S)
+
+    def mark_alert(self, view: exchange.MessageView, mark: exchange.AlertMark.ValueType) -> pb.MarkInboxAlertResponse:
+        """Record what this state does with a received alert."""
+        with self._errors("mark the alert"):
+            request = pb.MarkInboxAlertRequest(message_id=view.message_id, sender=view.sender, mark=mark)
+            return self._stub.MarkInboxAlert(request, timeout=TIMEOUT_S)
 
     def delivery(self, message_id: bytes) -> pb.GetDeliveryResponse:
         """Return where a sent message stands with each recipient."""

@@ -1,4 +1,4 @@
-"""concord alert list, show, cancel: alerts that were sent and received, and where they stand."""
+"""concord alert list, show, note, decline, cancel: alerts that were sent and received, and where they stand."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,11 +7,12 @@ import typer
 from gateway.cli.call import Call, command
 from gateway.cli.chain import standing
 from gateway.cli.failure import usage
-from gateway.cli.inbox import LanguageOption, describe, find, headline, received
+from gateway.cli.inbox import LanguageOption, describe, find, headline, pick, received
+from gateway.cli.output import visible
 from gateway.cli.views import id_text, message_data, moment, word
 
 if TYPE_CHECKING:
-    from concord.v1.exchange_service_pb2 import MessageView
+    from concord.v1.exchange_service_pb2 import AlertMark, MessageView
 
     from gateway.model.alert import SourceTime
     from gateway.model.message import Draft
@@ -55,8 +56,8 @@ def add(group: typer.Typer) -> None:
     def show(call: Call, message_id: MessageArgument, language: LanguageOption = "en") -> None:
         """Show one alert, sent or received, with its chain from the first to the last."""
         with call.admin() as admin:
-            view = find(admin, message_id, include_sent=True)
             everything = list(received(admin, 100_000, include_sent=True))
+        view = pick(everything, message_id, "message")
         chain = chain_of(view, everything)
         call.output.record(
             {**message_data(view, with_body=True), "chain": [id_text(item.message_id) for item in chain]}
@@ -65,8 +66,23 @@ def add(group: typer.Typer) -> None:
         if len(chain) > 1:
             call.output.text()
             for item in chain:
-                mark = ">" if item.message_id == view.message_id else " "
-                call.output.text(f"{mark} {id_text(item.message_id)}  {moment(item, 'create_time')}  {standing(item)}")
+                pointer = ">" if item.message_id == view.message_id else " "
+                line = f"{pointer} {id_text(item.message_id)}  {moment(item, 'create_time')}  {standing(item)}"
+                call.output.text(visible(line))
+
+    @command(group, "note")
+    def note(call: Call, message_id: MessageArgument) -> None:
+        """Record that a received alert was seen and is not to be handed on."""
+        from concord.v1.exchange_service_pb2 import ALERT_MARK_NOTED
+
+        mark(call, message_id, ALERT_MARK_NOTED)
+
+    @command(group, "decline")
+    def decline(call: Call, message_id: MessageArgument) -> None:
+        """Record that a received alert is not taken on. One in quarantine is dismissed, which is final."""
+        from concord.v1.exchange_service_pb2 import ALERT_MARK_DECLINED
+
+        mark(call, message_id, ALERT_MARK_DECLINED)
 
     @command(group, "cancel")
     def cancel(
@@ -74,24 +90,43 @@ def add(group: typer.Typer) -> None:
         message_id: MessageArgument,
         note: Annotated[str, typer.Option(help="Why, for the recipients' desks.")] = "",
         request_id: Annotated[
-            str, typer.Option(help="UUID. Repeating a command with the same one never sends twice.", show_default=False)
+            str,
+            typer.Option(
+                help="As a command that got no answer named it: repeating it with the same one never sends twice.",
+                show_default=False,
+            ),
         ] = "",
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Say what would leave, to whom, under which rules.")
         ] = False,
     ) -> None:
         """Cancel an alert that was sent from here, at all its recipients. Takes the same approval as issuing it."""
-        from gateway.cli.send import show_accepted, show_validation, submit, validate
+        from gateway.cli.send import new_request_id, show_accepted, show_validation, submit, validate
 
+        used = request_id or new_request_id()
         with call.admin() as admin:
             view = find(admin, message_id, include_sent=True)
-            draft = cancellation(view, note)
+            draft = cancellation(view, note, used)
             if dry_run:
                 show_validation(call, draft, validate(admin, draft))
                 return
-            accepted, request = submit(admin, draft, request_id)
+            accepted, request = submit(admin, draft, used, spans_from_now=False)
             show_accepted(call, accepted, request, draft, done=True)
             call.output.text(f"It cancels {id_text(view.message_id)}.")
+
+
+def mark(call: Call, message_id: str, kind: "AlertMark.ValueType") -> None:
+    """Mark a received alert and say where it stands.
+
+    Raises:
+        Failure: None, or several, are meant.
+        GatewayError: Its state does not allow it.
+    """
+    with call.admin() as admin:
+        view = find(admin, message_id)
+        state = admin.mark_alert(view, kind).alert_state
+    call.output.record({"message_id": id_text(view.message_id), "sender": view.sender, "alert_state": state})
+    call.output.text(visible(f"{id_text(view.message_id)} from {view.sender} is {state}."))
 
 
 def chain_of(view: "MessageView", views: "list[MessageView]") -> "list[MessageView]":
@@ -109,16 +144,32 @@ def chain_of(view: "MessageView", views: "list[MessageView]") -> "list[MessageVi
     return chain
 
 
-def cancellation(view: "MessageView", note: str) -> "Draft":
-    """Return the draft that cancels an alert of ours.
+def request_time_ms(request_id: str) -> int:
+    """Return when a request id was made: it is in UUIDv7.
 
     Raises:
-        Failure: It is not ours, or no alert, or erased.
+        Failure: It is none.
+    """
+    import uuid
+
+    try:
+        made = uuid.UUID(request_id)
+    except ValueError:
+        made = None
+    if made is None or made.version != 7:
+        raise usage("the request id is no UUID of version 7", advice="leave it out, or take the one that was named")
+    return made.int >> 80
+
+
+def cancellation(view: "MessageView", note: str, request_id: str) -> "Draft":
+    """Return the draft that cancels an alert of ours: for one request id the same one, so that it can be repeated.
+
+    Raises:
+        Failure: It is not ours, or no alert, or erased; or the request id is none of ours.
     """
     from dataclasses import replace
 
-    from gateway.clock import SystemClock
-    from gateway.ids import MessageId, PartnerId, ThreadId, uuid7
+    from gateway.ids import MessageId, PartnerId, ThreadId
     from gateway.model.alert import Alert, AlertInfo, AlertReference, AlertType, AlertUrgency, SourceTime
     from gateway.model.header import Mode, Supersedes, Urgency
     from gateway.model.message import Draft
@@ -133,11 +184,11 @@ def cancellation(view: "MessageView", note: str) -> "Draft":
     old = body.content
     if not isinstance(old, Alert):
         raise usage("the message is no alert", reason="NOT_FOUND")
-    now_s = SystemClock().now_ms() // 1000
+    sent_ms = request_time_ms(request_id) // 1000 * 1000
     content = Alert(
-        identifier=uuid7(now_s * 1000).hex(),
+        identifier=request_id.lower().replace("-", ""),
         source_sender=old.source_sender,
-        sent_time=SourceTime(now_s * 1000, 0),
+        sent_time=SourceTime(sent_ms, 0),
         alert_type=AlertType.CANCEL,
         scope=old.scope,
         source=old.source,

@@ -42,7 +42,7 @@ def play_chain(scenario: "Scenario", original: bytes, first: bytes) -> None:
     from gateway.cli.alert_life import cancellation
     from gateway.cli.connectors import load_connector
     from gateway.cli.inbox import find
-    from gateway.cli.send import Wishes, make_draft
+    from gateway.cli.send import Wishes, make_draft, new_request_id
     from gateway.clock import SystemClock
 
     sender = scenario.sender
@@ -61,7 +61,7 @@ def play_chain(scenario: "Scenario", original: bytes, first: bytes) -> None:
     scenario.say()
     scenario.say(f"The danger is over: {sender.code} cancels:")
     view = find(sender.admin, id_text(update.message_id), include_sent=True)
-    cancel = _send(scenario, cancellation(view, "Exercise over."))
+    cancel = _send(scenario, cancellation(view, "Exercise over.", new_request_id()))
     scenario.checks["cancelled"] = _seen(scenario, update.message_id, "cancelled", cancel.message_id, first)
 
 

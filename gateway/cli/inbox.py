@@ -1,6 +1,6 @@
 """concord inbox: what partners have sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -111,15 +111,20 @@ def find(admin: "AdminClient", prefix: str, *, include_sent: bool = False) -> "M
     Raises:
         Failure: None, or several.
     """
+    kind = "message" if include_sent else "received message"
+    return pick(received(admin, 100_000, include_sent=include_sent), prefix, kind)
+
+
+def pick(views: "Iterable[MessageView]", prefix: str, kind: str) -> "MessageView":
+    """Return the one message among those given whose id begins so.
+
+    Raises:
+        Failure: None, or several.
+    """
     wanted = prefix.strip().lower()
     if len(wanted) < 6:
         raise usage("the id is too short", advice="give at least six characters of it")
-    found = [
-        view
-        for view in received(admin, 100_000, include_sent=include_sent)
-        if id_text(view.message_id).startswith(wanted)
-    ]
-    kind = "message" if include_sent else "received message"
+    found = [view for view in views if id_text(view.message_id).startswith(wanted)]
     if not found:
         raise usage(f"no {kind} has an id beginning {wanted}", advice="see `concord inbox list`", reason="NOT_FOUND")
     if len(found) > 1:

@@ -19,6 +19,8 @@ _UNSAFE = {
     **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
     **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), 0x2028, 0x2029, 0xFEFF)},
 }
+_UNSAFE_IN_JSON = {code: f"\\u{code:04x}" for code in _UNSAFE if code >= 0x7F}
+"""JSON itself escapes what is below, and its readers read these back; some of them end a line for such readers."""
 
 
 def visible(text: str) -> str:
@@ -49,7 +51,8 @@ class Output:
         if self.as_json:
             # A terminal that is not UTF-8 gets escapes that JSON knows.
             plain = (self.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
-            self.stdout.write(json.dumps(data, ensure_ascii=plain, separators=(",", ":")) + "\n")
+            line = json.dumps(data, ensure_ascii=plain, separators=(",", ":"))
+            self.stdout.write(line.translate(_UNSAFE_IN_JSON) + "\n")
             self.stdout.flush()
 
     def text(self, line: str = "") -> None:

@@ -230,8 +230,13 @@ def new_request_id() -> str:
     return str(uuid.UUID(bytes=uuid7(SystemClock().now_ms())))
 
 
-def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[SubmitMessageResponse, str]":
+def submit(
+    admin: "AdminClient", draft: "Draft", request_id: str, *, spans_from_now: bool = True
+) -> "tuple[SubmitMessageResponse, str]":
     """Submit the draft; return the answer and the request id used.
+
+    Args:
+        spans_from_now: The command would make another expiry when repeated, unless told this one.
 
     Raises:
         Failure: Refused or not answered.
@@ -250,7 +255,8 @@ def submit(admin: "AdminClient", draft: "Draft", request_id: str) -> "tuple[Subm
         if failure.code is ExitCode.UNREACHABLE:
             # The answer may have been lost after the commit: only the same id with the same draft makes a second try
             # safe, and a span from now would make it another draft.
-            expires = f" --expires {to_datetime(draft.expire_ms).isoformat()}" if draft.expire_ms is not None else ""
+            fixed = draft.expire_ms if spans_from_now else None
+            expires = f" --expires {to_datetime(fixed).isoformat()}" if fixed is not None else ""
             failure.advice = f"{failure.advice}; repeat with --request-id {used}{expires}: so it cannot be sent twice"
             failure.details["request_id"] = used
         raise

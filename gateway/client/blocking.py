@@ -124,6 +124,16 @@ class Client:
         answer: pb.AcknowledgeMessageResponse = self._call("AcknowledgeMessage", request)
         return answer
 
+    def mark_alert(self, message_id: MessageId | str | bytes, sender: str, mark: pb.AlertMark.ValueType) -> str:
+        """Record what this state does with a received alert; return the state it is in.
+
+        Raises:
+            GatewayError: NotFound, StateConflict, ConcurrentUpdate or no answer.
+        """
+        request = pb.MarkAlertRequest(message_id=message_id_of(message_id).raw, sender=sender, mark=mark)
+        answer: pb.MarkAlertResponse = self._call("MarkAlert", request)
+        return answer.alert_state
+
     def submit_many(self, drafts: Iterable[Handed]) -> Iterator[Submitted]:
         """Hand in many drafts over one stream; yield what became of each, in their order.
 

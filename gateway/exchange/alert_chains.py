@@ -4,6 +4,8 @@ Whoever hands in an update or cancellation names its predecessor by message or, 
 time; the second way is turned into the first here, so that partners need not read the body to know.
 """
 
+import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +21,17 @@ from gateway.model.header import Supersedes
 from gateway.model.message import Body, Draft
 from gateway.ports import AlertEntry, FindAlerts, Store
 from gateway.workflow.alert import ISSUER, state_at, step
-from gateway.workflow.alert_chain import REMEDIES, WORDS, Claim, KnownAlert, Problem, Relation, event_of, relate
+from gateway.workflow.alert_chain import (
+    MAX_OWN_CHAIN,
+    REMEDIES,
+    WORDS,
+    Claim,
+    KnownAlert,
+    Problem,
+    Relation,
+    event_of,
+    relate,
+)
 
 MAX_REFERENCES: Final = 16
 """References that are looked at, the newest: real files have up to ten."""
@@ -32,12 +44,13 @@ def entry_of(body: Body, key: KeyEncryptionKey) -> AlertEntry | None:
     alert = body.content
     if not isinstance(alert, Alert):
         return None
-    own = alert_key(key, alert.source_sender, alert.identifier, alert.sent_time.time_ms)
+    # To the second: references are CAP's, which knows no fractions.
+    own = _name(key, alert.source_sender, alert.identifier, alert.sent_time.time_ms // 1000 * 1000)
     references: list[tuple[int, bytes]] = []
     for item in alert.references:
         sent_ms = _instant_ms(item.sent)
         if sent_ms is not None:
-            references.append((sent_ms, alert_key(key, item.sender, item.identifier, sent_ms)))
+            references.append((sent_ms, _name(key, item.sender, item.identifier, sent_ms)))
     references.sort(reverse=True)
     keys = list(dict.fromkeys(digest for _, digest in references))
     return AlertEntry(
@@ -48,6 +61,13 @@ def entry_of(body: Body, key: KeyEncryptionKey) -> AlertEntry | None:
     )
 
 
+def _name(key: KeyEncryptionKey, sender: str, identifier: str, sent_ms: int) -> bytes:
+    # Vietnamese or Thai from two programs of one office may be composed and decomposed: to people it is one name.
+    if not (sender.isascii() and identifier.isascii()):
+        sender, identifier = unicodedata.normalize("NFC", sender), unicodedata.normalize("NFC", identifier)
+    return alert_key(key, sender, identifier, sent_ms)
+
+
 def _instant_ms(text: str) -> int | None:
     """Return an instant; None when it is none. Without an offset it is UTC, as where alerts are read."""
     try:
@@ -55,7 +75,7 @@ def _instant_ms(text: str) -> int | None:
         seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    return int(seconds) * 1000
+    return math.floor(seconds) * 1000
 
 
 class AlertChains:
@@ -99,7 +119,9 @@ class AlertChains:
             if entry is None:
                 answers.append(draft)
                 continue
-            relation = relate(_claim(self._own, draft, entry, now_ms), find, lambda key: by_key.get(key, ()))
+            relation = relate(
+                _claim(self._own, draft, entry, now_ms), find, lambda key: by_key.get(key, ()), MAX_OWN_CHAIN
+            )
             try:
                 answers.append(_continued(draft, relation, now_ms))
             except GatewayError as error:
@@ -131,8 +153,9 @@ def _continued(draft: Draft, relation: Relation, now_ms: int) -> Draft:
     if relation.event is None or before is None:
         return draft
     step(ISSUER, state_at(before.state, before.expire_ms, now_ms), relation.event)
-    if draft.supersedes is not None:
+    if draft.supersedes is not None and draft.supersedes.message_id == before.message_id:
         return draft
+    # The last of the chain, whichever was named: partners need not follow the chain to find it.
     return replace(
         draft,
         supersedes=Supersedes(message_id=before.message_id, content_commitment=before.content_commitment),

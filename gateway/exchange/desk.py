@@ -4,13 +4,14 @@ A connector is somebody's code that reads somebody else's bytes. It gets this na
 and speaks only for the authorities that its table in the settings names.
 """
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from gateway.clock import Clock
-from gateway.errors import CursorExpired, CursorInvalid, GatewayError, NotFound, PolicyDenied
+from gateway.errors import CursorExpired, CursorInvalid, GatewayError, NotFound, PolicyDenied, StateConflict
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Policy, Submission, Submitter
@@ -20,6 +21,7 @@ from gateway.model.message import Body, Draft, LegalBasis
 from gateway.model.partner import Profile
 from gateway.policy.decision import Allow
 from gateway.ports import Codec, DeskMessage, EventRow, HandedIn, MessageRow, SubmissionResult
+from gateway.workflow.alert import RECEIVER, AlertEvent, AlertState
 
 _LABEL: Final = b"concord/connector-request/v1"
 MAX_NOTES: Final = 100
@@ -56,6 +58,12 @@ class Acknowledging(Protocol):
     async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int: ...
 
 
+class Marking(Protocol):
+    """What is needed of exchange.mark_alert.AlertMarker."""
+
+    async def mark(self, sender: PartnerId, message_id: MessageId, event: AlertEvent, *, actor: str) -> AlertState: ...
+
+
 class ConnectorDesk:
     """The gateway as one connector sees it; see ports.Desk.
 
@@ -76,6 +84,7 @@ class ConnectorDesk:
         submitting: Submitting,
         reading: Reading,
         acknowledging: Acknowledging,
+        marking: Marking,
         cursor: Cursor,
         lost: Callable[[str], None],
     ) -> None:
@@ -88,6 +97,7 @@ class ConnectorDesk:
         self._submitting = submitting
         self._reading = reading
         self._acknowledging = acknowledging
+        self._marking = marking
         self._cursor = cursor
         self._lost = lost
         self.notes: dict[str, str] = {}
@@ -200,6 +210,14 @@ class ConnectorDesk:
         await self._acknowledging.acknowledge(
             sender, message_id, Outcome.ACKNOWLEDGED_BY_SYSTEM, actor=self._submitter.principal
         )
+
+    async def handed_on(self, row: MessageRow) -> None:
+        """Record that an alert was handed on; see ports.Desk.handed_on."""
+        if row.sent or not row.alert_state or AlertEvent.RELAY not in RECEIVER[AlertState[row.alert_state.upper()]]:
+            return
+        # What its issuer ends at this very moment was handed on all the same; there is nothing left to say.
+        with contextlib.suppress(StateConflict, NotFound):
+            await self._marking.mark(row.sender, row.message_id, AlertEvent.RELAY, actor=self._submitter.principal)
 
     def note(self, what: str, problem: str) -> None:
         """Keep how a source or sink does, for the status."""

@@ -20,6 +20,7 @@ from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.convert.view import (
     accepted_to_proto,
+    mark_from_proto,
     opened_to_proto,
     request_digest,
     request_id_from_text,
@@ -29,6 +30,7 @@ from gateway.rpc.convert.view import (
 )
 from gateway.rpc.rejected import RejectedCaller
 from gateway.rpc.system_views import SystemBackend, rejected_to_proto, system_to_proto
+from gateway.workflow.alert import AlertEvent, AlertState
 
 
 class ConnectorStatus(Protocol):
@@ -158,6 +160,10 @@ class AdminBackend(Protocol):
         """Return a page of received messages, newest first, and the next page's token."""
         ...
 
+    async def mark_alert(self, sender: PartnerId, message_id: MessageId, event: AlertEvent) -> AlertState:
+        """Record what we do with a received alert and return where it stands."""
+        ...
+
     async def delivery(self, message_id: MessageId) -> StoredMessage:
         """Return a message that we sent."""
         ...
@@ -254,6 +260,13 @@ class AdminServicer:
         )
         views: list[exchange_pb.MessageView] = [opened_to_proto(item, own_body=True) for item in messages]
         return pb.ListInboxResponse(messages=views, next_page_token=token)
+
+    async def mark_inbox_alert(self, request: pb.MarkInboxAlertRequest, _: Caller) -> pb.MarkInboxAlertResponse:
+        """Record what this state does with a received alert."""
+        sender = partner_from_text(request.sender, "sender")
+        event = mark_from_proto(request.mark)
+        state = await self._backend.mark_alert(sender, MessageId(request.message_id), event)
+        return pb.MarkInboxAlertResponse(alert_state=state.word)
 
     async def get_delivery(self, request: pb.GetDeliveryRequest, _: Caller) -> pb.GetDeliveryResponse:
         """Return where a sent message stands."""

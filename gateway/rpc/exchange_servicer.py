@@ -19,6 +19,7 @@ from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.view import (
     accepted_to_proto,
     event_to_proto,
+    mark_from_proto,
     opened_to_proto,
     request_digest,
     request_id_from_text,
@@ -30,6 +31,7 @@ from gateway.rpc.pipeline import answer_in_order
 from gateway.rpc.status import error_detail
 from gateway.telemetry.calls import UNWATCHED, Calls
 from gateway.telemetry.current import current_trace
+from gateway.workflow.alert import AlertEvent, AlertState
 
 WINDOW_FRAMES: Final = 8
 """Frames of one stream worked on at once: keeps two batches of 128 full with frames of 32."""
@@ -63,6 +65,12 @@ class Acknowledging(Protocol):
     async def acknowledge(self, sender: PartnerId, message_id: MessageId, outcome: Outcome, *, actor: str) -> int: ...
 
 
+class Marking(Protocol):
+    """What is needed of exchange.mark_alert.AlertMarker."""
+
+    async def mark(self, sender: PartnerId, message_id: MessageId, event: AlertEvent, *, actor: str) -> AlertState: ...
+
+
 class ExchangeServicer:
     """Lets national systems submit, follow and take over messages.
 
@@ -78,6 +86,7 @@ class ExchangeServicer:
         submitting: Submitting,
         reading: Reading,
         acknowledging: Acknowledging,
+        marking: Marking,
         submitters: Mapping[str, Submitter],
         calls: Calls = UNWATCHED,
     ) -> None:
@@ -86,6 +95,7 @@ class ExchangeServicer:
         self._submitting = submitting
         self._reading = reading
         self._acknowledging = acknowledging
+        self._marking = marking
         self._submitters = submitters
 
     def _submitter(self, caller: Caller) -> Submitter:
@@ -96,7 +106,7 @@ class ExchangeServicer:
 
     async def submit_message(self, request: pb.SubmitMessageRequest, caller: Caller) -> pb.SubmitMessageResponse:
         """Accept one draft."""
-        submission = _submission(request, self._submitter(caller))
+        submission = self._submission(request, self._submitter(caller))
         (answer,) = await self._submitting.submit([submission])
         if isinstance(answer, GatewayError):
             raise answer
@@ -122,7 +132,7 @@ class ExchangeServicer:
         submissions: list[Submission] = []
         for request in frame.requests:
             try:
-                submissions.append(_submission(request, submitter))
+                submissions.append(self._submission(request, submitter))
                 answers.append(None)
             except GatewayError as error:
                 answers.append(error)
@@ -136,6 +146,13 @@ class ExchangeServicer:
             else:
                 result.accepted.CopyFrom(accepted_to_proto(outcome))
         return response
+
+    def _submission(self, request: pb.SubmitMessageRequest, submitter: Submitter) -> Submission:
+        try:
+            return _submission(request, submitter)
+        except GatewayError as error:
+            self._calls.unreadable(request.draft.urgency, error.reason)
+            raise
 
     async def validate_message(self, request: pb.ValidateMessageRequest, caller: Caller) -> pb.ValidateMessageResponse:
         """Say what would happen to a draft and keep nothing."""
@@ -197,6 +214,17 @@ class ExchangeServicer:
             actor=caller.principal,
         )
         return pb.AcknowledgeMessageResponse(acknowledge_time=time_to_proto(time_ms))
+
+    async def mark_alert(self, request: pb.MarkAlertRequest, caller: Caller) -> pb.MarkAlertResponse:
+        """Record what this state does with a received alert."""
+        self._submitter(caller)
+        state = await self._marking.mark(
+            partner_from_text(request.sender, "sender"),
+            MessageId(request.message_id),
+            mark_from_proto(request.mark),
+            actor=caller.principal,
+        )
+        return pb.MarkAlertResponse(alert_state=state.word)
 
 
 def _submission(request: pb.SubmitMessageRequest, submitter: Submitter) -> Submission:

@@ -1,46 +1,48 @@
-"""Where alerts stand: an update or cancellation finds its predecessor and ends it, in the commit that brings it."""
+"""Where alerts stand: an update or cancellation finds its predecessor and ends it, in the commit that brings it.
+
+An alert that is about nothing earlier costs a row among those of its commit, and no look-up.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import select
-
-from gateway.errors import StateConflict
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
 from gateway.ports import AlertEntry, FindAlerts
-from gateway.store.events import ALERT_CANCELLED, ALERT_QUARANTINED, ALERT_SUPERSEDED, ALERT_VALIDATED, EventColumns
-from gateway.store.statement import Insert, Lookup, Statement, constant
-from gateway.store.tables import QUARANTINED, alert
+from gateway.store.alert_rows import (
+    ADD,
+    ADD_WAITS,
+    ANY_WAITING,
+    BY_ID,
+    COUNT_WAITING,
+    DROP_OVER,
+    DROP_WAITS,
+    ID_BYTES,
+    OWN_CHAIN,
+    PUT,
+    WAITERS,
+    Standing,
+    standing_of,
+)
+from gateway.store.events import (
+    ALERT_CANCELLED,
+    ALERT_QUARANTINED,
+    ALERT_SUPERSEDED,
+    ALERT_VALIDATED,
+    EventColumns,
+)
+from gateway.store.known_alerts import Known
+from gateway.store.tables import alert
 from gateway.store.transaction import Row, Session, Transaction
 from gateway.values import dataclass
 from gateway.workflow.alert import ISSUER, RECEIVER, AlertEvent, AlertState, step
-from gateway.workflow.alert_chain import MAX_CHAIN, Claim, KnownAlert, Problem, Relation, relate
+from gateway.workflow.alert_chain import Claim, KnownAlert, Relation, event_of
 
-MAX_WAITERS: Final = 64
-"""Alerts in doubt that one which comes in may free. Of more that name the same one, only one could be right."""
-
-BY_ID: Final = Lookup(lambda keys: select(*alert.c).where(alert.c.message_id.in_(keys)), alert.c.message_id)
-BY_KEY: Final = Lookup(lambda keys: select(*alert.c).where(alert.c.key.in_(keys)), alert.c.key)
-ANY_DOUBTFUL: Final = Statement(
-    select(alert.c.sender).where(alert.c.state == constant(QUARANTINED)).order_by(alert.c.wants).limit(constant(1))
-)
-WAITERS: Final = Lookup(
-    lambda keys: (
-        select(*alert.c)
-        .where(alert.c.state == constant(QUARANTINED), alert.c.wants.in_(keys))
-        .order_by(alert.c.create_ms, alert.c.message_id)
-        .limit(constant(MAX_WAITERS))
-    ),
-    alert.c.wants,
-)
-PUT: Final = Insert(
-    alert,
-    key=("sender", "message_id"),
-    replace=("state", "reason", "wants", "wants_commitment", "predecessor_id", "successor_id"),
-)
+MAX_WAITING: Final = 4096
+"""Names that the alerts in doubt of one sender wait for. What comes in doubt beyond that stays so: an honest sender is
+out of order by what was under way at once. Replicas that count at the same time cannot pass it: senders are locked."""
 
 _Id = tuple[PartnerId, MessageId]
 
@@ -61,129 +63,137 @@ class Arrival:
     held: bool
     """Not shown yet, so nothing is told of it yet."""
 
-
-@dataclass(slots=True)
-class _Standing:
-    """A row of the table, as this commit leaves it."""
-
-    known: KnownAlert
-    ours: bool
-    reason: str = ""
-    wants: bytes = b""
-    wants_commitment: bytes = b""
-    predecessor_id: MessageId | None = None
-    held: bool = False
-
     @property
-    def id(self) -> _Id:
-        return self.known.partner, self.known.message_id
+    def event(self) -> AlertEvent | None:
+        """Return what it does to a predecessor."""
+        return event_of(self.entry.alert_type, supersedes=self.supersedes is not None)
 
-    def row(self) -> tuple[object, ...]:
-        known = self.known
+    def known(self, state: AlertState) -> KnownAlert:
+        """Return it as it is stored."""
+        return KnownAlert(
+            partner=self.partner,
+            key=self.entry.key,
+            message_id=self.message_id,
+            thread_id=self.thread_id,
+            alert_type=self.entry.alert_type,
+            mode=self.mode,
+            state=state,
+            create_ms=self.create_ms,
+            expire_ms=self.expire_ms,
+            content_commitment=self.content_commitment,
+            successor_id=None,
+        )
+
+    def plain_row(self, *, ours: bool) -> tuple[object, ...]:
+        """Return the columns of one that is about nothing earlier."""
         return (
-            known.partner.code,
-            known.message_id.raw,
-            int(self.ours),
-            known.key,
-            int(known.alert_type),
-            int(known.mode),
-            int(known.state),
-            self.reason,
-            known.thread_id.raw,
-            known.create_ms,
-            known.expire_ms,
-            known.content_commitment,
-            self.wants,
-            self.wants_commitment,
-            self.predecessor_id.raw if self.predecessor_id else None,
-            known.successor_id.raw if known.successor_id else None,
+            self.partner.code,
+            self.message_id.raw,
+            int(ours),
+            self.entry.key,
+            int(self.entry.alert_type),
+            int(self.mode),
+            int(AlertState.ISSUED if ours else AlertState.VALIDATED),
+            "",
+            self.thread_id.raw,
+            self.create_ms,
+            self.expire_ms,
+            self.content_commitment,
+            b"",
+            b"",
+            None,
+            None,
+        )
+
+    def claim(self) -> Claim:
+        """Return what it says of itself."""
+        return Claim(
+            partner=self.partner,
+            message_id=self.message_id,
+            alert_type=self.entry.alert_type,
+            mode=self.mode,
+            create_ms=self.create_ms,
+            supersedes=self.supersedes,
+            references=self.entry.references,
+            self_reference=self.entry.self_reference,
         )
 
 
 class Standings:
-    """The alerts that a commit touches: read when needed, written at the end."""
+    """What a commit changes of alerts, written at the end."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._by_id: dict[_Id, _Standing] = {}
-        self._by_key: dict[bytes, list[_Standing]] = {}
-        self._asked: set[bytes] = set()
-        self._changed: dict[_Id, _Standing] = {}
-        self.events: list[EventColumns] = []
+    def __init__(self, tx: Transaction, *, ours: bool) -> None:
+        self._tx = tx
+        self._ours = ours
+        self._known = Known(tx)
+        self._changed: dict[_Id, Standing] = {}
+        self._doubtful: dict[tuple[PartnerId, bytes], list[Standing]] = {}
+        """Those in doubt that were read or came in, by what they wait for."""
+        self._room: dict[PartnerId, int] = {}
+        self._add_waits: dict[_Id, list[tuple[object, ...]]] = {}
+        self._drop_waits: list[tuple[object, ...]] = []
+        self._events: list[EventColumns] = []
 
-    def read(self, ids: Iterable[bytes], keys: Iterable[bytes]) -> None:
-        """Look alerts up, each only once."""
-        for lookup, wanted in ((BY_ID, set(ids)), (BY_KEY, set(keys))):
-            fresh = wanted - self._asked
-            self._asked |= fresh
-            for row in self._session.look_up(lookup, sorted(fresh)):
-                self._keep(_standing(row))
-
-    def _keep(self, standing: _Standing) -> _Standing:
-        kept = self._by_id.setdefault(standing.id, standing)
-        same = self._by_key.setdefault(kept.known.key, [])
-        if kept not in same:
-            same.append(kept)
-        return kept
-
-    def by_id(self, partner: PartnerId, message_id: MessageId) -> KnownAlert | None:
-        """Return an alert of a partner."""
-        self.read([message_id.raw], ())
-        found = self._by_id.get((partner, message_id))
-        return found.known if found is not None else None
-
-    def by_key(self, key: bytes) -> tuple[KnownAlert, ...]:
-        """Return the alerts that CAP names alike, whoever sent them."""
-        self.read((), [key])
-        return tuple(item.known for item in self._by_key.get(key, ()))
-
-    def add(self, arrival: Arrival, now_ms: int, *, ours: bool) -> None:
-        """Give an alert its place."""
-        entry = arrival.entry
-        known = KnownAlert(
-            partner=arrival.partner,
-            key=entry.key,
-            message_id=arrival.message_id,
-            thread_id=arrival.thread_id,
-            alert_type=entry.alert_type,
-            mode=arrival.mode,
-            state=AlertState.SUBMITTED if ours else AlertState.RECEIVED,
-            create_ms=arrival.create_ms,
-            expire_ms=arrival.expire_ms,
-            content_commitment=arrival.content_commitment,
-            successor_id=None,
-        )
-        claim = Claim(
-            partner=arrival.partner,
-            message_id=arrival.message_id,
-            alert_type=entry.alert_type,
-            mode=arrival.mode,
-            create_ms=arrival.create_ms,
-            supersedes=arrival.supersedes,
-            references=entry.references,
-            self_reference=entry.self_reference,
-        )
-        relation = relate(claim, self.by_id, self.by_key)
-        standing = self._keep(_Standing(known, ours, held=arrival.held))
-        if relation.problem is not None and not ours:
-            if arrival.supersedes is not None:
-                standing.wants = arrival.supersedes.message_id.raw
-                standing.wants_commitment = arrival.supersedes.content_commitment
+    def read_ahead(self, arrivals: Sequence[Arrival]) -> None:
+        """Look up together what those that are about something earlier name."""
+        by_id: dict[PartnerId, list[bytes]] = {}
+        by_name: dict[tuple[PartnerId, Mode], list[bytes]] = {}
+        for item in arrivals:
+            if item.supersedes is not None:
+                by_id.setdefault(item.partner, []).append(item.supersedes.message_id.raw)
             else:
-                standing.wants = entry.references[0] if entry.references else b""
-            self._quarantine(standing, relation.problem, now_ms)
-            return
+                by_name.setdefault((item.partner, item.mode), []).extend(item.entry.references)
+        for partner, ids in by_id.items():
+            self._known.read(partner, ids)
+        for (partner, mode), keys in by_name.items():
+            self._known.read_names(partner, [mode], keys)
+
+    def add(self, arrival: Arrival, now_ms: int) -> None:
+        """Give an alert its place."""
+        known = arrival.known(AlertState.SUBMITTED if self._ours else AlertState.RECEIVED)
+        relation = self._known.relate(arrival.claim()) if arrival.event is not None else Relation()
+        standing = self._known.keep(Standing(known, self._ours, held=arrival.held))
         if relation.problem is not None:
             standing.reason = relation.problem.value
+            if not self._ours:
+                self._quarantine(standing, arrival, now_ms)
+                return
         self._settle(standing, relation, now_ms)
 
-    def _quarantine(self, standing: _Standing, problem: Problem, now_ms: int) -> None:
+    def _quarantine(self, standing: Standing, arrival: Arrival, now_ms: int) -> None:
         self._move(standing, AlertEvent.QUARANTINE)
-        standing.reason = problem.value
+        named = b"" if arrival.supersedes is None else arrival.supersedes.message_id.raw
+        wants = named + b"".join(arrival.entry.references)
+        if self._take_room(standing.known.partner, len(wants), now_ms):
+            standing.wants = wants
+            standing.wants_commitment = b"" if arrival.supersedes is None else arrival.supersedes.content_commitment
+            self._add_waits[standing.id] = standing.waits()
+            self._wait(standing)
         if not standing.held:
-            self._tell(ALERT_QUARANTINED, standing, problem.value, now_ms)
+            self._tell(ALERT_QUARANTINED, standing, standing.reason, now_ms)
 
-    def _settle(self, standing: _Standing, relation: Relation, now_ms: int) -> None:
+    def _wait(self, standing: Standing) -> None:
+        for name in standing.names:
+            self._doubtful.setdefault((standing.known.partner, name), []).append(standing)
+
+    def _take_room(self, partner: PartnerId, size: int, now_ms: int) -> bool:
+        if partner not in self._room:
+            room = self._count_room(partner)
+            if room <= 0:
+                self._tx.run(DROP_OVER, of_sender=partner.code, now_ms=now_ms)
+                room = self._count_room(partner)
+            self._room[partner] = room
+        names = size // ID_BYTES
+        if names > self._room[partner]:
+            return False
+        self._room[partner] -= names
+        return True
+
+    def _count_room(self, partner: PartnerId) -> int:
+        (count,) = self._tx.row(COUNT_WAITING, of_sender=partner.code, max_rows=MAX_WAITING) or (0,)
+        return MAX_WAITING - int(count)
+
+    def _settle(self, standing: Standing, relation: Relation, now_ms: int) -> None:
         """Let an alert that is not in doubt count, and end the one it is about."""
         self._move(standing, AlertEvent.ISSUE if standing.ours else AlertEvent.VALIDATE)
         before, after = relation.predecessor, relation.overtaken_by
@@ -193,109 +203,124 @@ class Standings:
         if after is not None:
             ended = AlertEvent.CANCEL if after.alert_type is AlertType.CANCEL else AlertEvent.SUPERSEDE
             self._end(standing, ended, after.message_id, now_ms)
-        else:
-            self._end(self._by_id[before.partner, before.message_id], relation.event, standing.known.message_id, now_ms)
-
-    def _end(self, standing: _Standing, event: AlertEvent, successor: MessageId, now_ms: int) -> None:
-        try:
-            self._move(standing, event)
-        except StateConflict:
-            # Of two replacements that were issued at once, the first has ended it.
             return
+        ended_one = self._known.standing(before.partner, before.message_id)
+        if ended_one is not None:
+            self._end(ended_one, relation.event, standing.known.message_id, now_ms)
+
+    def _end(self, standing: Standing, event: AlertEvent, successor: MessageId, now_ms: int) -> None:
+        self._move(standing, event)
         standing.known = replace(standing.known, successor_id=successor)
         told = ALERT_CANCELLED if event is AlertEvent.CANCEL else ALERT_SUPERSEDED
         self._tell(told, standing, str(successor), now_ms)
 
-    def _move(self, standing: _Standing, event: AlertEvent) -> None:
+    def _move(self, standing: Standing, event: AlertEvent) -> None:
         state = step(ISSUER if standing.ours else RECEIVER, standing.known.state, event)
         standing.known = replace(standing.known, state=state)
         self._changed[standing.id] = standing
 
-    def _tell(self, kind: int, standing: _Standing, reason: str, now_ms: int) -> None:
+    def _tell(self, kind: int, standing: Standing, reason: str, now_ms: int) -> None:
         partner, message_id = standing.id
-        self.events.append((kind, now_ms, partner.code, message_id.raw, partner.code, reason))
+        self._events.append((kind, now_ms, partner.code, message_id.raw, partner.code, reason))
 
-    def judge_again(self, arrivals: Sequence[Arrival], now_ms: int) -> None:
-        """Look again at what is in doubt because of alerts that are here now, and at what waits for those."""
-        names = [name for item in arrivals for name in (item.message_id.raw, item.entry.key)]
-        stored = self._session.row(ANY_DOUBTFUL) is not None
+    def judge_again(self, partner: PartnerId, arrivals: Iterable[Arrival], now_ms: int) -> None:
+        """Look again at what is in doubt because of alerts of a partner that are here now, and what waits for those."""
+        names = {name for item in arrivals for name in (item.message_id.raw, item.entry.key)}
+        stored = _anything_waits(self._tx, partner)
         while names:
-            rows = self._session.look_up(WAITERS, sorted(set(names))) if stored else []
-            for row in rows:
-                self._keep(_standing(row))
-            waiting = [
-                item
-                for item in self._by_id.values()
-                if item.known.state is AlertState.QUARANTINED and item.wants in names
-            ]
-            names = []
-            for standing in sorted(waiting, key=lambda item: (item.known.create_ms, item.known.message_id.raw)):
-                relation = relate(_claim(standing), self.by_id, self.by_key)
-                if relation.problem is None:
-                    standing.reason, standing.wants, standing.wants_commitment = "", b"", b""
-                    if not standing.held:
-                        self._tell(ALERT_VALIDATED, standing, "", now_ms)
-                    self._settle(standing, relation, now_ms)
-                    names += [standing.known.message_id.raw, standing.known.key]
-                elif relation.problem.value != standing.reason:
-                    standing.reason = relation.problem.value
-                    self._changed[standing.id] = standing
+            waiting = {item.id: item for name in names for item in self._waiters(partner, name)}
+            if stored:
+                self._read_waiters(partner, names, waiting)
+            names = set()
+            for standing in sorted(
+                waiting.values(), key=lambda item: (item.known.create_ms, item.known.message_id.raw)
+            ):
+                if self._free(standing, now_ms):
+                    names |= {standing.known.message_id.raw, standing.known.key}
 
-    def changed(self) -> list[tuple[object, ...]]:
-        """Return the rows to write."""
-        return [item.row() for item in self._changed.values()]
+    def _waiters(self, partner: PartnerId, name: bytes) -> list[Standing]:
+        return [item for item in self._doubtful.get((partner, name), ()) if item.known.state is AlertState.QUARANTINED]
 
-    def chains(self, partner: PartnerId) -> tuple[KnownAlert, ...]:
-        """Return what was read, with everything that came after a partner's own."""
-        for _ in range(MAX_CHAIN):
-            after = {
-                item.known.successor_id.raw
-                for item in self._by_id.values()
-                if item.known.partner == partner and item.known.successor_id is not None
-            }
-            if after <= self._asked:
-                break
-            self.read(after, ())
-        return tuple(item.known for item in self._by_id.values())
+    def _read_waiters(self, partner: PartnerId, names: set[bytes], waiting: dict[_Id, Standing]) -> None:
+        ids = {row[0] for row in self._tx.look_up(WAITERS, sorted(names), of_sender=partner.code)}
+        self._known.read(partner, ids, BY_ID)
+        for message_id in ids:
+            item = self._known.standing(partner, MessageId(message_id))
+            if item is not None and item.known.state is AlertState.QUARANTINED:
+                waiting[item.id] = item
+
+    def _free(self, standing: Standing, now_ms: int) -> bool:
+        relation = self._known.relate(standing.claim())
+        if relation.problem is not None:
+            if relation.problem.value != standing.reason:
+                standing.reason = relation.problem.value
+                self._changed[standing.id] = standing
+            return False
+        if self._add_waits.pop(standing.id, None) is None:
+            self._drop_waits += [row[:-1] for row in standing.waits()]
+        standing.reason, standing.wants, standing.wants_commitment = "", b"", b""
+        if not standing.held:
+            self._tell(ALERT_VALIDATED, standing, "", now_ms)
+        self._settle(standing, relation, now_ms)
+        return True
+
+    def write(self) -> None:
+        """Put in the transaction what changed."""
+        tx = self._tx
+        tx.insert(ADD, [item.row() for item in self._changed.values() if not item.stored])
+        tx.insert(PUT, [item.row() for item in self._changed.values() if item.stored])
+        tx.run_for(DROP_WAITS, self._drop_waits)
+        tx.insert(ADD_WAITS, [row for rows in self._add_waits.values() for row in rows])
+        if self._events:
+            tx.add_events(self._events)
+
+
+def _anything_waits(session: Session, partner: PartnerId) -> bool:
+    return session.row(ANY_WAITING, of_sender=partner.code) is not None
 
 
 def place_alerts(tx: Transaction, arrivals: Sequence[Arrival], now_ms: int, *, ours: bool) -> None:
     """Store where new alerts stand, and what they change for others."""
     if not arrivals:
         return
-    standings = Standings(tx)
-    standings.read(
-        (item.supersedes.message_id.raw for item in arrivals if item.supersedes is not None),
-        (key for item in arrivals if item.supersedes is None for key in item.entry.references),
-    )
+    about = [item for item in arrivals if item.event is not None]
+    # What of ours is about nothing earlier waits for nobody: an update of it can only be handed in later.
+    partners = sorted({item.partner for item in (about if ours else arrivals)})
+    tx.lock_chains([partner.code for partner in partners])
+    if not about and (ours or not any(_anything_waits(tx, partner) for partner in partners)):
+        tx.insert(ADD, [item.plain_row(ours=ours) for item in arrivals])
+        return
+    standings = Standings(tx, ours=ours)
+    standings.read_ahead(about)
     for arrival in arrivals:
-        standings.add(arrival, now_ms, ours=ours)
+        standings.add(arrival, now_ms)
     if not ours:
-        standings.judge_again(arrivals, now_ms)
-    tx.insert(PUT, standings.changed())
-    if standings.events:
-        tx.add_events(standings.events)
+        for partner in partners:
+            standings.judge_again(partner, [item for item in arrivals if item.partner == partner], now_ms)
+    standings.write()
 
 
 def doubts(session: Session, shown: Sequence[tuple[str, bytes]], now_ms: int) -> list[EventColumns]:
     """Return what is to be told of held messages (sender, id) that are shown now: that they are in quarantine."""
-    wanted = set(shown)
-    if not wanted or session.row(ANY_DOUBTFUL) is None:
-        return []
-    found = (_standing(row) for row in session.look_up(BY_ID, sorted({message_id for _, message_id in wanted})))
+    by_sender: dict[str, set[bytes]] = {}
+    for sender, message_id in shown:
+        by_sender.setdefault(sender, set()).add(message_id)
     return [
-        (ALERT_QUARANTINED, now_ms, sender, message_id, sender, item.reason)
-        for item in found
-        for sender, message_id in [(item.known.partner.code, item.known.message_id.raw)]
-        if (sender, message_id) in wanted and item.known.state is AlertState.QUARANTINED
+        (ALERT_QUARANTINED, now_ms, sender, item.known.message_id.raw, sender, item.reason)
+        for sender, ids in by_sender.items()
+        for item in map(standing_of, session.look_up(BY_ID, sorted(ids), of_sender=sender))
+        if item.known.state is AlertState.QUARANTINED
     ]
 
 
 def find_alerts(session: Session, query: FindAlerts) -> tuple[KnownAlert, ...]:
     """Return alerts with what came after them."""
-    standings = Standings(session)
-    standings.read((item.raw for item in query.message_ids), query.keys)
-    return standings.chains(query.partner)
+    known = Known(session)
+    known.read(query.partner, (item.raw for item in query.message_ids), OWN_CHAIN)
+    known.read_names(query.partner, Mode, query.keys)
+    after = {item.known.successor_id for item in known.all() if item.known.partner == query.partner}
+    known.read(query.partner, (item.raw for item in after if item is not None), OWN_CHAIN)
+    return tuple(item.known for item in known.all())
 
 
 def standing_columns(row: Row) -> dict[str, Any]:
@@ -312,45 +337,3 @@ def standing_columns(row: Row) -> dict[str, Any]:
 
 
 STANDING: Final = (alert.c.state, alert.c.reason, alert.c.predecessor_id, alert.c.successor_id)
-
-
-def _claim(standing: _Standing) -> Claim:
-    known = standing.known
-    by_id = bool(standing.wants_commitment)
-    return Claim(
-        partner=known.partner,
-        message_id=known.message_id,
-        alert_type=known.alert_type,
-        mode=known.mode,
-        create_ms=known.create_ms,
-        supersedes=Supersedes(message_id=MessageId(standing.wants), content_commitment=standing.wants_commitment)
-        if by_id
-        else None,
-        references=(standing.wants,) if standing.wants and not by_id else (),
-        self_reference=False,
-    )
-
-
-def _standing(row: Row) -> _Standing:
-    (sender, message_id, ours, key, kind, mode, state, reason, thread_id, create_ms, expire_ms) = row[:11]
-    (commitment, wants, wants_commitment, before, after) = row[11:]
-    return _Standing(
-        known=KnownAlert(
-            partner=PartnerId(sender),
-            key=key,
-            message_id=MessageId(message_id),
-            thread_id=ThreadId(thread_id),
-            alert_type=AlertType(kind),
-            mode=Mode(mode),
-            state=AlertState(state),
-            create_ms=create_ms,
-            expire_ms=expire_ms,
-            content_commitment=commitment,
-            successor_id=MessageId(after) if after is not None else None,
-        ),
-        ours=bool(ours),
-        reason=reason,
-        wants=wants,
-        wants_commitment=wants_commitment,
-        predecessor_id=MessageId(before) if before is not None else None,
-    )

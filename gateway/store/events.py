@@ -15,6 +15,7 @@ from gateway.ports import AssignPositions, EventRange, EventRow, EventsSince
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import event, event_waiting, sequencer
 from gateway.store.transaction import Session, Transaction
+from gateway.workflow.alert import AlertState
 
 EventColumns = tuple[int, int, str, bytes, str, str]
 """type, time_ms, sender, message_id, partner, reason"""
@@ -29,6 +30,12 @@ OUTCOME_EVENTS: Final = {
     Outcome.EXPIRED: 6,
 }
 ALERT_QUARANTINED, ALERT_VALIDATED, ALERT_SUPERSEDED, ALERT_CANCELLED = 7, 8, 9, 10
+ALERT_MARKED: Final = {
+    AlertState.RELAYED: 11,
+    AlertState.NOTED: 12,
+    AlertState.DECLINED: 13,
+    AlertState.DISMISSED: 13,
+}
 EVENT_NAMES: Final = {
     MESSAGE_RECEIVED: "message.received",
     2: "delivery.received",
@@ -40,6 +47,9 @@ EVENT_NAMES: Final = {
     ALERT_VALIDATED: "alert.validated",
     ALERT_SUPERSEDED: "alert.superseded",
     ALERT_CANCELLED: "alert.cancelled",
+    11: "alert.relayed",
+    12: "alert.noted",
+    13: "alert.declined",
 }
 
 ADD_EVENTS: Final = Insert(event)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from gateway import ports
 from gateway.store import (
+    alert_marks,
     alerts,
     events,
     leases,
@@ -15,6 +16,7 @@ from gateway.store import (
     receiving,
     sending,
     submissions,
+    targets,
     threads,
     views,
 )
@@ -23,6 +25,7 @@ from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.CommitSubmissions: submissions.commit_submissions,
     ports.CommitReceived: receiving.commit_received,
+    ports.MarkAlert: one_by_one(alert_marks.mark_alert),
     ports.CommitReceipts: receipts.commit_receipts,
     ports.ReplaceEnvelope: one_by_one(sending.replace_envelope),
     ports.BuryEnvelopes: one_by_one(receipts.bury_envelopes),
@@ -57,6 +60,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.WaitingFollower: sending.waiting_follower,
     ports.QueueSummaries: sending.queue_summaries,
     ports.QueueDepths: sending.queue_depths,
+    ports.CountUnacknowledged: targets.count_unacknowledged,
     ports.FindAlerts: alerts.find_alerts,
     ports.KnownThreads: threads.known_threads,
     ports.KnownMessages: receiving.known_messages,

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, String, bindparam, func, literal_column, select,
 
 from gateway.store.events import ADD_WAITING_EVENTS, EventColumns
 from gateway.store.log import ADD_WAITING, LOG_BATCH, PUT_MARK
-from gateway.store.statement import Insert, Statement
+from gateway.store.statement import Insert, Statement, constant
 from gateway.store.tables import COUNTERS, message_key
 from gateway.store.transaction import Cursor, LogColumns, Transaction
 
@@ -27,6 +27,11 @@ TAKE: Final = {
 PUT_KEYS: Final = Insert(message_key)
 ERASE_KEY: Final = Statement(
     update(message_key).where(message_key.c.key_id == bindparam("of_key")).values(wrapped=bindparam("no_key"))
+)
+_CHAINS: Final = 0x616C
+"""Class of the advisory locks of alerts."""
+LOCK_CHAINS: Final = Statement(
+    select(func.pg_advisory_xact_lock(constant(_CHAINS), bindparam("number", type_=Integer)))
 )
 NOTIFY: Final = Statement(select(func.pg_notify(CHANNEL, bindparam("topics", type_=String))))
 
@@ -56,6 +61,11 @@ class PostgresTransaction(Transaction):
             self.touch("log.new")
             if len(rows) >= LOG_BATCH:
                 self.touch("log.batch")
+
+    def lock_chains(self, partners: Sequence[str]) -> None:
+        """Wait for other replicas: an alert and its cancellation, committed at once, would not see each other."""
+        for partner in partners:
+            self.rows(LOCK_CHAINS, number=int.from_bytes(partner.encode()))
 
     def mark_log(self, size: int, root: bytes) -> None:
         """Set the mark with this very commit."""

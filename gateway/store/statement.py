@@ -68,19 +68,24 @@ class Statement:
 
 
 class Lookup:
-    """A statement over many keys, each a value or a tuple of values."""
+    """A statement over many keys, each a value or a tuple of values.
 
-    def __init__(self, build: Callable[[Any], ClauseElement], *columns: Column[Any]) -> None:
+    Args:
+        most: Keys in one statement; fewer for one that grows with them, as it is compiled while others wait.
+    """
+
+    def __init__(self, build: Callable[[Any], ClauseElement], *columns: Column[Any], most: int = SLOTS[-1]) -> None:
         self._build = build
         self._columns = columns
+        self._most = most
         self._compiled: dict[tuple[Engine, int], Compiled] = {}
 
     def bind(
         self, engine: Engine, keys: Sequence[Any], values: Mapping[str, object]
     ) -> Iterator[tuple[str, tuple[object, ...]]]:
         """Yield SQL text and parameters, more than once for very many keys."""
-        for start in range(0, len(keys), SLOTS[-1]):
-            part = list(keys[start : start + SLOTS[-1]])
+        for start in range(0, len(keys), self._most):
+            part = list(keys[start : start + self._most])
             size = next(slots for slots in SLOTS if slots >= len(part))
             compiled = self._compiled.get((engine, size))
             if compiled is None:

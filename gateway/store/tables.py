@@ -35,8 +35,6 @@ WAITING, RECEIVED, ACKNOWLEDGED, REFUSED, EXPIRED = 1, 2, 3, 4, 5
 """States of a delivery."""
 SHOWN, HELD, TAKEN = 1, 2, 3
 """States of a received message: shown, waiting for its predecessor, acknowledged."""
-QUARANTINED = 5
-"""Of workflow.alert.AlertState, for an index."""
 
 metadata = MetaData()
 key_metadata = MetaData()
@@ -288,9 +286,19 @@ alert = Table(
     PrimaryKeyConstraint("sender", "message_id"),
 )
 """One row an alert, sent or received. key is a keyed digest: without the key nobody tests a guess of a name."""
-Index("alert_key", alert.c.key)
-_doubtful = text(f"state = {QUARANTINED}")
-Index("alert_doubtful", alert.c.wants, sqlite_where=_doubtful, postgresql_where=_doubtful)
+Index("alert_name", alert.c.key, alert.c.sender, alert.c.mode, alert.c.create_ms)
+
+alert_wait = Table(
+    "alert_wait",
+    metadata,
+    Column("sender", _Partner, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("create_ms", _Big, nullable=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("expire_ms", _Big, nullable=False),
+    PrimaryKeyConstraint("sender", "name", "create_ms", "message_id"),
+)
+"""By which names (a message_id, or a key) an alert in quarantine may be settled: a row each, gone when it is."""
 
 _EVENT = (("type", SmallInteger), ("time_ms", _Big), ("sender", _Partner), ("message_id", LargeBinary))
 event = Table(

@@ -99,6 +99,10 @@ class Transaction(Session):
         """Enqueue entries of the exchange log."""
 
     @abstractmethod
+    def lock_chains(self, partners: Sequence[str]) -> None:
+        """Let nobody else place alerts of these partners until this is committed."""
+
+    @abstractmethod
     def mark_log(self, size: int, root: bytes) -> None:
         """Mark in the key store what was signed of the exchange log, not later than this commit."""
 

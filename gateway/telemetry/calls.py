@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from opentelemetry.trace import Span
 
+from gateway.model.header import Urgency
 from gateway.telemetry import catalogue
 from gateway.telemetry.current import TRACE
 from gateway.telemetry.meters import Meters
+from gateway.telemetry.reasons import known_reason
 from gateway.telemetry.tracing import Tracing
 
 SUBMITTING: Final = frozenset(
@@ -97,6 +99,12 @@ class Calls:
     def begin(self, listener: str, method: str) -> WatchedCall:
         """Begin to watch a call."""
         return _Watched(self, listener, method) if self._watching else _NOT_WATCHED
+
+    def unreadable(self, urgency: int, reason: str) -> None:
+        """Count a draft that was refused before it became one: nobody further in hears of it."""
+        if self.meters is not None:
+            name = Urgency(urgency).name if urgency in set(Urgency) else ""
+            self.meters.add(catalogue.SUBMISSIONS, 1, "refused", known_reason(reason), name)
 
     @contextmanager
     def frame(self) -> Iterator[None]:

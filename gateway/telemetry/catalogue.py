@@ -40,6 +40,8 @@ class Metric:
 
 RECEIPT_TARGET_S: Final = {Urgency.U0: 120, Urgency.U1: 300, Urgency.U2: 900, Urgency.U3: 3600}
 """By when a machine's receipt must be there: domain notes 1.6."""
+ACKNOWLEDGE_TARGET_S: Final = {Urgency.U0: 900, Urgency.U1: 3600, Urgency.U2: 14_400, Urgency.U3: 86_400}
+"""By when somebody must have acknowledged: domain notes 1.6."""
 _DELIVERY_S: Final = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0,
     86400.0,
@@ -64,7 +66,8 @@ def _histogram(name: str, unit: str, labels: tuple[str, ...], text: str, buckets
 
 SUBMISSIONS: Final = _counter(
     "concord.submissions", "{submission}", ("outcome", "reason", "urgency"),
-    "Drafts handed in. Outcome: accepted, repeated, refused; the reason of a refusal is that of its error.",
+    "Drafts handed in. Outcome: accepted, repeated, refused; the reason of a refusal is that of its error. "
+    "Urgency: empty for one whose urgency cannot be read.",
 )  # fmt: skip
 RECEIVED: Final = _counter(
     "concord.received", "{envelope}", ("partner", "outcome", "reason"),
@@ -79,6 +82,12 @@ BREACHES: Final = _counter(
     "concord.clock.breaches", "{receipt}", ("partner", "urgency"),
     "Receipts that came later than the target: U0 2 min, U1 5 min, U2 15 min, U3 1 h. "
     "What still waits is not in it: see concord.queue.age.",
+)  # fmt: skip
+UNACKNOWLEDGED: Final = _counter(
+    "concord.clock.unacknowledged", "{message}", ("partner", "urgency", "direction"),
+    "Messages that nobody had acknowledged by the target: U0 15 min, U1 1 h, U2 4 h, U3 24 h after they were made. "
+    "Each counts once, when it passes, whether it had arrived or not. Direction: sent (by us; the partner is late), "
+    "received (we are; a mark counts, too). What passes while the gateway is down is not in it. Every replica counts.",
 )  # fmt: skip
 FRAMES: Final = _counter(
     "concord.link.frames", "{frame}", ("partner", "direction"), "Frames on links. Direction: sent, received."
@@ -146,9 +155,9 @@ SNAPSHOT_AGE: Final = _gauge(
 MEMORY: Final = _gauge("process.memory.usage", "By", (), "Resident memory of the process.")
 
 METRICS: Final = (
-    SUBMISSIONS, RECEIVED, DELIVERY, BREACHES, QUEUE_LENGTH, QUEUE_AGE, QUEUE_DEAD, LINK_STATE, LINK_FAILURES,
-    LINK_BACKOFF, FRAMES, ENVELOPES, CALLS, REFUSED_CALLS, REFUSED_CALLERS, STORE_AVAILABLE, COMMIT, COMMIT_GROUP,
-    LOG_PENDING, LOG_CHECKPOINT_AGE, KEY_EXPIRY, CERTIFICATE_EXPIRY, SNAPSHOT_AGE, MEMORY,
+    SUBMISSIONS, RECEIVED, DELIVERY, BREACHES, UNACKNOWLEDGED, QUEUE_LENGTH, QUEUE_AGE, QUEUE_DEAD, LINK_STATE,
+    LINK_FAILURES, LINK_BACKOFF, FRAMES, ENVELOPES, CALLS, REFUSED_CALLS, REFUSED_CALLERS, STORE_AVAILABLE, COMMIT,
+    COMMIT_GROUP, LOG_PENDING, LOG_CHECKPOINT_AGE, KEY_EXPIRY, CERTIFICATE_EXPIRY, SNAPSHOT_AGE, MEMORY,
 )  # fmt: skip
 
 CALL_SPAN: Final = "concord.call"

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 if TYPE_CHECKING:
+    import grpc
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
 
@@ -33,25 +34,33 @@ CLOSE_S: Final = 3.0
 TELL_EVERY_S: Final = 60.0
 
 
-def otlp_metrics(endpoint: str, headers: Headers) -> "MetricReader":
+def otlp_metrics(endpoint: str, headers: Headers, roots: bytes | None) -> "MetricReader":
     """Return what sends metrics to a collector."""
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 - only then
 
     from gateway.telemetry.bulk import SendingReader  # noqa: PLC0415
 
     exporter = OTLPMetricExporter(
-        endpoint=endpoint, insecure=_insecure(endpoint), headers=headers, timeout=SEND_TIMEOUT_S
+        endpoint=endpoint,
+        insecure=_insecure(endpoint),
+        credentials=_credentials(endpoint, roots),
+        headers=headers,
+        timeout=SEND_TIMEOUT_S,
     )
     return SendingReader(exporter, EXPORT_EVERY_MS, export_timeout_millis=SEND_TIMEOUT_S * 1000)
 
 
-def otlp_spans(endpoint: str, headers: Headers) -> "SpanProcessor":
+def otlp_spans(endpoint: str, headers: Headers, roots: bytes | None) -> "SpanProcessor":
     """Return what sends spans to a collector."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - only then
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     exporter = OTLPSpanExporter(
-        endpoint=endpoint, insecure=_insecure(endpoint), headers=headers, timeout=SEND_TIMEOUT_S
+        endpoint=endpoint,
+        insecure=_insecure(endpoint),
+        credentials=_credentials(endpoint, roots),
+        headers=headers,
+        timeout=SEND_TIMEOUT_S,
     )
     return BatchSpanProcessor(
         exporter,
@@ -60,6 +69,15 @@ def otlp_spans(endpoint: str, headers: Headers) -> "SpanProcessor":
         schedule_delay_millis=SPAN_EVERY_MS,
         export_timeout_millis=SEND_TIMEOUT_S * 1000,
     )
+
+
+def _credentials(endpoint: str, roots: bytes | None) -> "grpc.ChannelCredentials | None":
+    """Return what a collector must show; never left to the SDK, which would read it from its own variables."""
+    if _insecure(endpoint):
+        return None
+    import grpc  # noqa: PLC0415 - only then
+
+    return grpc.ssl_channel_credentials(root_certificates=roots)
 
 
 def _insecure(endpoint: str) -> bool:

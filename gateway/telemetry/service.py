@@ -26,6 +26,8 @@ class TelemetrySettings:
     otlp: str | None = None
     """http(s)://host:port to send to."""
     headers: Headers = ()
+    roots: bytes | None = None
+    """Authorities of a collector with https, in PEM; None: those that gRPC knows."""
     trace_ratio: float | None = None
     """None: no traces at all."""
     partner_traces_per_s: int = 0
@@ -58,12 +60,12 @@ class Telemetry:
             readers.append(self._page.reader)
         if settings.otlp is not None:
             quiet_sdk()
-            readers.append(otlp_metrics(settings.otlp, settings.headers))
+            readers.append(otlp_metrics(settings.otlp, settings.headers, settings.roots))
         if readers:
             self.meters = Meters(readers, resource, clock)
         if settings.otlp is not None and settings.trace_ratio is not None:
             self.tracing = Tracing(
-                [otlp_spans(settings.otlp, settings.headers)],
+                [otlp_spans(settings.otlp, settings.headers, settings.roots)],
                 resource,
                 clock,
                 ratio=settings.trace_ratio,

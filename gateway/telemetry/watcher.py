@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from gateway import errors
 from gateway.exchange.observer import Answered
@@ -13,20 +13,8 @@ from gateway.model.header import Urgency
 from gateway.ports import SubmissionStatus
 from gateway.telemetry import catalogue
 from gateway.telemetry.meters import Meters
+from gateway.telemetry.reasons import known_reason
 from gateway.telemetry.tracing import Tracing
-
-OTHER: Final = "OTHER"
-"""Stands for every reason that is not of our catalogue: a partner's words must not make series without end."""
-
-
-_KNOWN: Final = frozenset(
-    {"", *(kind.reason for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "reason"))}
-)
-
-
-def known_reason(reason: str) -> str:
-    """Return a reason that may label a series."""
-    return reason if reason in _KNOWN else OTHER
 
 
 class Watcher:

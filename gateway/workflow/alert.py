@@ -26,6 +26,7 @@ class AlertState(IntEnum):
     SUPERSEDED = 10
     CANCELLED = 11
     EXPIRED = 12
+    DISMISSED = 13
 
     @property
     def word(self) -> str:
@@ -69,12 +70,9 @@ ISSUER: Final[Table] = {
 _OPEN: Final = {_E.RELAY: _S.RELAYED, _E.NOTE: _S.NOTED, _E.DECLINE: _S.DECLINED}
 RECEIVER: Final[Table] = {
     _S.RECEIVED: {_E.QUARANTINE: _S.QUARANTINED, _E.VALIDATE: _S.VALIDATED},
-    # Never relayed: to hand a doubtful cancellation on is what an attacker wants.
-    _S.QUARANTINED: {
-        _E.VALIDATE: _S.VALIDATED,
-        _E.NOTE: _S.NOTED,
-        _E.DECLINE: _S.DECLINED,
-    },
+    # Never relayed, by no detour either: to hand a doubtful cancellation on is what an attacker wants.
+    _S.QUARANTINED: {_E.VALIDATE: _S.VALIDATED, _E.DECLINE: _S.DISMISSED},
+    _S.DISMISSED: {},
     _S.VALIDATED: {**_OPEN, **_ENDS},
     _S.RELAYED: _ENDS,
     _S.NOTED: {_E.RELAY: _S.RELAYED, **_ENDS},
@@ -85,20 +83,16 @@ RECEIVER: Final[Table] = {
     _S.EXPIRED: _ENDS,
 }
 
-DISPOSITIONS: Final = {
-    "relayed": AlertEvent.RELAY,
-    "noted": AlertEvent.NOTE,
-    "declined": AlertEvent.DECLINE,
-}
-"""What a national system may say of a received alert, and the event that it is."""
-
 _ENDED: Final = frozenset({_S.REJECTED, _S.SUPERSEDED, _S.CANCELLED})
+DOUBTFUL: Final = frozenset({_S.QUARANTINED, _S.DISMISSED})
+"""What does not count, whatever its issuer says of it."""
 _ADVICE: Final = {
     _S.SUPERSEDED: "look at the alert that took its place",
     _S.CANCELLED: "its issuer has cancelled it",
     _S.EXPIRED: "its time is over",
     _S.REJECTED: "hand in a new draft",
     _S.QUARANTINED: "it is in doubt until its predecessor is known",
+    _S.DISMISSED: "it was declined while it was in doubt, which is final",
 }
 
 
@@ -122,7 +116,7 @@ def state_at(state: AlertState, expire_ms: int, now_ms: int) -> AlertState:
 
     Quarantine outlasts expiry: an alert in doubt that is over is still in doubt.
     """
-    if expire_ms <= now_ms and state not in _ENDED and state is not AlertState.QUARANTINED:
+    if expire_ms <= now_ms and state not in _ENDED | DOUBTFUL:
         return AlertState.EXPIRED
     return state
 

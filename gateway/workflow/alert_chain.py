@@ -12,10 +12,12 @@ from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
 from gateway.values import dataclass
-from gateway.workflow.alert import AlertEvent, AlertState
+from gateway.workflow.alert import DOUBTFUL, AlertEvent, AlertState
 
 MAX_CHAIN: Final = 64
-"""Replacements followed from the alert named to the last one."""
+"""Replacements followed from the alert that a partner names to the last one. Its gateway names the last."""
+MAX_OWN_CHAIN: Final = 1024
+"""The same for what our own systems name: hourly updates for six weeks, each naming the first alert only."""
 
 
 class Problem(StrEnum):
@@ -30,7 +32,7 @@ class Problem(StrEnum):
     OTHER_MODE = "predecessor_other_mode"
     QUARANTINED = "predecessor_quarantined"
     CANCELLED = "predecessor_cancelled"
-    EXPIRED = "predecessor_expired"
+    TOO_FAR = "predecessor_too_far"
 
 
 WORDS: Final = {
@@ -41,9 +43,9 @@ WORDS: Final = {
     Problem.CHANGED: "the alert it is about has other content than it says",
     Problem.NO_ALERT: "what it is about is itself no alert or update",
     Problem.OTHER_MODE: "the alert it is about is of another mode",
-    Problem.QUARANTINED: "the alert it is about is itself in quarantine",
+    Problem.QUARANTINED: "the alert it is about is itself in doubt",
     Problem.CANCELLED: "the alert it is about is cancelled already",
-    Problem.EXPIRED: "the alert it is about is over already",
+    Problem.TOO_FAR: "the alert it is about has been replaced too often since",
 }
 REMEDIES: Final = {
     Problem.NONE_NAMED: "name it: supersedes_id with its commitment, or a reference (sender,identifier,sent)",
@@ -54,7 +56,7 @@ REMEDIES: Final = {
     Problem.NO_ALERT: "name the alert itself; what was cancelled is warned of again by a new alert",
     Problem.OTHER_MODE: "exercises and actual alerts never touch one another: issue a new alert",
     Problem.CANCELLED: "issue a new alert",
-    Problem.EXPIRED: "issue a new alert",
+    Problem.TOO_FAR: "name the last of them, as `concord alert list` shows it",
 }
 
 
@@ -121,8 +123,13 @@ def event_of(alert_type: AlertType, *, supersedes: bool) -> AlertEvent | None:
             return None
 
 
-def relate(claim: Claim, by_id: ById, by_key: ByKey) -> Relation:
-    """Find the place of an alert among those known."""
+def relate(claim: Claim, by_id: ById, by_key: ByKey, limit: int = MAX_CHAIN) -> Relation:
+    """Find the place of an alert among those known.
+
+    Args:
+        by_key: Of the alerts of a name at least the claimant's newest of each mode, or another's when it has none.
+        limit: Replacements followed.
+    """
     event = event_of(claim.alert_type, supersedes=claim.supersedes is not None)
     if event is None:
         return Relation()
@@ -133,7 +140,7 @@ def relate(claim: Claim, by_id: ById, by_key: ByKey) -> Relation:
         return Relation(event=event, problem=Problem.OTHER_MODE)
     if named.alert_type not in {AlertType.ALERT, AlertType.UPDATE}:
         return Relation(event=event, problem=Problem.NO_ALERT)
-    for _ in range(MAX_CHAIN):
+    for _ in range(limit):
         after = by_id(claim.partner, named.successor_id) if named.successor_id is not None else None
         if after is None or (claim.message_id is not None and after.message_id == claim.message_id):
             break
@@ -142,15 +149,23 @@ def relate(claim: Claim, by_id: ById, by_key: ByKey) -> Relation:
         if named.state is AlertState.CANCELLED:
             break
         named = after
+    else:
+        # To end one in the middle would leave the last in force: what is too far to see is in doubt.
+        return Relation(event=event, predecessor=named, problem=Problem.TOO_FAR)
     if named.state is AlertState.CANCELLED:
         return Relation(event=event, predecessor=named, problem=Problem.CANCELLED)
-    if named.state is AlertState.QUARANTINED:
+    if named.state is AlertState.SUPERSEDED:
+        # By one that is not known any more.
+        return Relation(event=event, predecessor=named, problem=Problem.TOO_FAR)
+    if named.state in DOUBTFUL:
         return Relation(event=event, predecessor=named, problem=Problem.QUARANTINED)
     return Relation(event=event, predecessor=named)
 
 
 def _named(claim: Claim, by_id: ById, by_key: ByKey) -> KnownAlert | Problem:
     if claim.supersedes is not None:
+        if claim.supersedes.message_id == claim.message_id:
+            return Problem.SELF
         found = by_id(claim.partner, claim.supersedes.message_id)
         if found is not None:
             same = found.content_commitment == claim.supersedes.content_commitment

@@ -40,7 +40,7 @@ async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
         tables = database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%log%'"
         ).fetchall()
-        for (name,) in [*tables, ("partner_checkpoint",), ("alert",)]:
+        for (name,) in [*tables, ("partner_checkpoint",), ("alert",), ("alert_wait",)]:
             database.execute(f"DROP TABLE {name}")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     database.close()
@@ -49,3 +49,24 @@ async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
         assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'sent_thread'").fetchall() == [(1,)]
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEADS["main"],)]
     database.close()
+
+
+async def test_alerts_in_doubt_go_on_waiting_for_the_name_that_they_waited_for(tmp_path):
+    await (await open_sqlite(tmp_path)).close()
+    name, plain = b"n" * 16, b"p" * 16
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        database.execute("DROP TABLE alert_wait")
+        database.execute("DROP INDEX alert_name")
+        database.execute("CREATE INDEX alert_key ON alert (key)")
+        database.execute("CREATE INDEX alert_doubtful ON alert (wants) WHERE state = 5")
+        row = "INSERT INTO alert VALUES ('th', ?, 0, x'00', 3, 1, ?, '', x'00', 1, 2, x'00', ?, x'', NULL, NULL)"
+        database.execute(row, (b"a" * 16, 5, name))
+        database.execute(row, (b"b" * 16, 5, b""))
+        database.execute(row, (plain, 6, b""))
+        database.execute("UPDATE alembic_version SET version_num = '0004'")
+    database.close()
+    await (await open_sqlite(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        waits = database.execute("SELECT * FROM alert_wait").fetchall()
+    database.close()
+    assert waits == [("th", name, 1, b"a" * 16, 2)]

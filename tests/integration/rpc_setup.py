@@ -28,6 +28,7 @@ from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
 from gateway.rpc.rejected import RejectedCallers
 from gateway.rpc.server import ListenerServer, exchange_listener, federation_listener
+from gateway.workflow.alert import AlertState
 
 CLOCK = SystemClock()
 TH, VN, LA = PartnerId("th"), PartnerId("vn"), PartnerId("la")
@@ -282,6 +283,7 @@ class MemoryExchange:
     stored: dict = field(default_factory=dict)
     events: list = field(default_factory=list)
     acknowledged: list = field(default_factory=list)
+    marked: list = field(default_factory=list)
     shown: list = field(default_factory=list)
     watching: int = 0
 
@@ -334,6 +336,10 @@ class MemoryExchange:
         self.acknowledged.append((sender, message_id, outcome))
         return 3000
 
+    async def mark(self, sender, message_id, event, *, actor):
+        self.marked.append((sender, message_id, event, actor))
+        return AlertState.NOTED
+
 
 @dataclass
 class Exchange:
@@ -371,7 +377,12 @@ def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitter
         submitters=submitters,
         clock=CLOCK,
         servicer=ExchangeServicer(
-            own=own.partner, submitting=memory, reading=memory, acknowledging=memory, submitters=submitters
+            own=own.partner,
+            submitting=memory,
+            reading=memory,
+            acknowledging=memory,
+            marking=memory,
+            submitters=submitters,
         ),
         audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
         rejected=rejected,

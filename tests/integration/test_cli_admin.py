@@ -130,6 +130,9 @@ class FakeAdmin(AdminServiceServicer):
             request, context, pb.ListInboxResponse(messages=self.inbox[start:end], next_page_token=token)
         )
 
+    def MarkInboxAlert(self, request, context):
+        return self._answer(request, context, pb.MarkInboxAlertResponse(alert_state="noted"))
+
     def GetDelivery(self, request, context):
         states = self.deliveries.pop(0) if len(self.deliveries) > 1 else self.deliveries[0]
         items = []

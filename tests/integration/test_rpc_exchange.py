@@ -24,6 +24,7 @@ from gateway.rpc.convert import WireCodec
 from gateway.rpc.convert.message import draft_to_proto
 from gateway.rpc.methods import DRAFT_BYTES, METHODS, SMALL_BYTES, CallerKind, Listener
 from gateway.rpc.status import INTERNAL_TEXT, from_status
+from gateway.workflow.alert import AlertEvent
 from tests.integration.called import met
 from tests.integration.rpc_setup import (
     EARLY_WARNING,
@@ -356,6 +357,29 @@ async def test_a_received_message_is_acknowledged():
             assert (await refusal(stub(SYSTEM, th.port).AcknowledgeMessage(bad, timeout=5)))[1].reason == (
                 "FIELD_INVALID"
             )
+
+
+async def test_a_received_alert_is_marked_and_nothing_that_is_no_mark_is_taken():
+    async with exchange(TH_STATE) as th:
+        marks = (pb.ALERT_MARK_RELAYED, pb.ALERT_MARK_NOTED, pb.ALERT_MARK_DECLINED)
+        for mark in marks:
+            ask = pb.MarkAlertRequest(message_id=b"m" * 16, sender="vn", mark=mark)
+            answer = await stub(SYSTEM, th.port).MarkAlert(ask, timeout=5)
+            assert answer.alert_state == "noted"
+        events = (AlertEvent.RELAY, AlertEvent.NOTE, AlertEvent.DECLINE)
+        assert [(item[0], item[2]) for item in th.memory.marked] == [(VN, event) for event in events]
+        assert th.memory.marked[0][3].startswith("system/")
+        for bad in (
+            {"message_id": b"m" * 15},
+            {"sender": "v\u202en"},
+            {"sender": ""},
+            {"mark": pb.ALERT_MARK_UNSPECIFIED},
+            {"mark": 99},
+        ):
+            fields = {"message_id": b"m" * 16, "sender": "vn", "mark": pb.ALERT_MARK_NOTED, **bad}
+            call = stub(SYSTEM, th.port).MarkAlert(pb.MarkAlertRequest(**fields), timeout=5)
+            assert (await refusal(call))[1].reason == "FIELD_INVALID"
+        assert len(th.memory.marked) == len(marks)
 
 
 # --- who, how large, how long ----------------------------------------------------------------------------------

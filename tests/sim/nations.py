@@ -24,6 +24,7 @@ from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import ExpiryService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.mark_alert import AlertMarker
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
 from gateway.exchange.reader import MessageReader
@@ -237,6 +238,7 @@ class Nation:
         self.acknowledge = AcknowledgeService(
             store=store, codec=CODEC, clock=clock, keys=self.keys, queued=self.links.receipts_wait
         )
+        self.marker = AlertMarker(store=store, clock=clock, own=self.partner)
         self.expiry = ExpiryService(store=store, codec=CODEC, clock=clock, keys=self.keys)
         with contextlib.suppress(GatewayError):
             self.directory.known(self.partner)

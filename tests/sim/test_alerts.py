@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ModeDiffers, StateConflict
+from gateway.errors import ModeDiffers, NotFound, StateConflict
 from gateway.ids import PartnerId, ThreadId
 from gateway.model.alert import AlertReference, AlertType, SourceTime
 from gateway.model.header import Mode, Supersedes
 from gateway.ports import EventsSince
+from gateway.workflow.alert import AlertEvent, AlertState
 from tests.sim.nations import CODEC, Nation, Network, alert_body, until
 from tests.sim.test_threads import TAKEN, answer_to, give
 
@@ -232,3 +233,59 @@ async def test_alerts_that_are_about_nothing_earlier_cost_no_look_up(pair) -> No
     assert "FindAlerts" not in asked
     await issue(cn, "th", 2, UPDATE, reference(1))
     assert asked.count("FindAlerts") == 1
+
+
+async def test_our_side_marks_what_it_does_until_its_issuer_ends_it(pair) -> None:
+    cn, th = pair
+    cn.run()
+    first, second = await issue(cn, "th", 1), await issue(cn, "th", 2)
+    await arrived(th, CN, first, second)
+
+    async def mark(event: AlertEvent, item, *, by: Nation = th, sender: PartnerId = CN) -> str:
+        return (await by.marker.mark(sender, item.message_id, event, actor="system/desk")).word
+
+    # Repeating says again where it stands, and leaves no second entry.
+    assert [await mark(AlertEvent.NOTE, first) for _ in range(2)] == ["noted", "noted"]
+    with pytest.raises(StateConflict, match="possible is relay"):
+        await mark(AlertEvent.DECLINE, first)
+    assert await mark(AlertEvent.RELAY, first) == "relayed"
+    assert await mark(AlertEvent.DECLINE, second) == "declined"
+    update = await issue(cn, "th", 3, UPDATE, reference(1))
+    await arrived(th, CN, update)
+    assert await states(th, CN, first) == ["superseded"]
+    with pytest.raises(StateConflict, match="took its place"):
+        await mark(AlertEvent.NOTE, first)
+    with pytest.raises(StateConflict, match="recipients"):
+        await mark(AlertEvent.NOTE, first, by=cn)
+    with pytest.raises(NotFound):
+        await mark(AlertEvent.NOTE, first, sender=PartnerId("la"))
+
+
+async def test_what_is_in_doubt_is_not_noted_and_declining_it_is_final(pair) -> None:
+    cn, th = pair
+    body = body_of(cn, 2, CANCEL, reference(1))
+    assert await give(cn, th, {"body_bytes": CODEC.encode_body(body)}) == [TAKEN]
+    (doubtful,), _ = await th.reader.list(sent=False, page_size=10, page_token="")
+    for event in (AlertEvent.NOTE, AlertEvent.RELAY):
+        with pytest.raises(StateConflict, match="in doubt"):
+            await th.marker.mark(CN, doubtful.message_id, event, actor="operator")
+    state = await th.marker.mark(CN, doubtful.message_id, AlertEvent.DECLINE, actor="operator")
+    assert state is AlertState.DISMISSED
+    cn.run()
+    first = await issue(cn, "th", 1)
+    await arrived(th, CN, first)
+    assert await states(th, CN, first, doubtful) == ["validated", "dismissed"]
+
+
+async def test_an_update_names_the_last_of_its_chain_whichever_it_was_told(pair) -> None:
+    cn, _ = pair
+    first = await issue(cn, "th", 1)
+    update = await issue(cn, "th", 2, UPDATE, reference(1))
+    named = Supersedes(message_id=first.message_id, content_commitment=first.content_commitment)
+    cancel = await cn.send("th", **given(cn, 3, CANCEL), supersedes=named)
+    assert (await row(cn, CN, cancel.message_id)).predecessor == update.message_id
+    assert await states(cn, CN, first, update, cancel) == ["superseded", "cancelled", "issued"]
+    # Two officers who press the button at once: one of them is told.
+    await issue(cn, "th", 4)
+    answers = [await answer_to(cn, **given(cn, 5 + n, CANCEL, reference(4))) for n in range(2)]
+    assert [isinstance(item, StateConflict) for item in answers] == [False, True]

@@ -16,9 +16,10 @@ from gateway.model.header import Urgency
 from gateway.ports import SubmissionStatus
 from gateway.telemetry import catalogue
 from gateway.telemetry.meters import Meters
+from gateway.telemetry.reasons import OTHER
 from gateway.telemetry.scrape import ScrapePage
 from gateway.telemetry.service import Telemetry, TelemetrySettings
-from gateway.telemetry.watcher import OTHER, Watcher
+from gateway.telemetry.watcher import Watcher
 from gateway.workers import store_watch
 from gateway.workers.store_watch import StoreWatch
 from tests.fixtures.gateways import eventually, free_port

@@ -1,7 +1,7 @@
 """Serves alerts to national systems over HTTP: a feed, and each alert as CAP 1.2.
 
-Read only, and only what `shown` lets out. A reader cannot cost more than one look at the store at a time, nor hold a
-connection for ever.
+Read only, and only what `shown` lets out; that an alert was handed on is recorded once. A reader cannot cost more than
+one look at the store at a time, nor hold a connection for ever.
 """
 
 import asyncio
@@ -161,6 +161,8 @@ class Server:
             # Whether there is such a message is not for everybody to learn.
             raise web.HTTPNotFound
         data = await asyncio.to_thread(cap_document, alert, message.row.mode)
+        if request.method == "GET":
+            await self._desk.handed_on(message.row)
         return _answer(request, data, CAP_TYPE, _tag(data), message.row.create_ms // 1000)
 
 

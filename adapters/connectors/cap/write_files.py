@@ -51,6 +51,7 @@ class FileWriter:
         await asyncio.to_thread(_put, self._options.folder, f"{sender}-{message_id}.cap", data)
         if self._options.acknowledge and not message.row.sent:
             await self._desk.acknowledge(sender, message_id)
+        await self._desk.handed_on(message.row)
 
 
 def _of(event: EventRow) -> bool:

@@ -15,6 +15,13 @@ from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage, SubmissionResult
 from gateway.rpc.convert.envelope import receipt_proof_to_proto
 from gateway.rpc.convert.field import set_time
+from gateway.workflow.alert import AlertEvent
+
+_MARKS = {
+    pb.ALERT_MARK_RELAYED: AlertEvent.RELAY,
+    pb.ALERT_MARK_NOTED: AlertEvent.NOTE,
+    pb.ALERT_MARK_DECLINED: AlertEvent.DECLINE,
+}
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE | re.ASCII)
 
@@ -29,6 +36,18 @@ def request_id_from_text(text: str) -> bytes:
     if not _UUID.match(text):
         raise FieldInvalid("request_id", "must be a UUID, as in 019acf7e-1a2b-7c3d-8e4f-5a6b7c8d9e0f")
     return bytes.fromhex(text.replace("-", ""))
+
+
+def mark_from_proto(mark: pb.AlertMark.ValueType) -> AlertEvent:
+    """Return what a mark does to an alert.
+
+    Raises:
+        FieldInvalid: It is none that is known here.
+    """
+    try:
+        return _MARKS[mark]
+    except KeyError:
+        raise FieldInvalid("mark", "must be RELAYED, NOTED or DECLINED") from None
 
 
 def request_digest(draft: message_pb2.Draft) -> bytes:

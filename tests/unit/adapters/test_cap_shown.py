@@ -55,6 +55,7 @@ class MemoryDesk:
     def __init__(self) -> None:
         self.messages: dict[MessageId, DeskMessage] = {}
         self.reads = 0
+        self.given: list[tuple[str, MessageId]] = []
         self.down = False
 
     def lay(self, number: int, alert=ALERT, **change) -> None:
@@ -66,6 +67,9 @@ class MemoryDesk:
 
     def note(self, what, problem) -> None:
         """Nobody asks."""
+
+    async def handed_on(self, row) -> None:
+        self.given.append((row.alert_state, row.message_id))
 
     async def page(self, token, size):
         if self.down:
@@ -87,7 +91,7 @@ def test_a_state_that_is_not_known_to_be_good_is_not_shown(state):
     assert not may_show(options(), replace(ROW, state=state))
 
 
-@pytest.mark.parametrize("state", ["quarantined", "declined", "", "a state to come"])
+@pytest.mark.parametrize("state", ["quarantined", "dismissed", "declined", "", "a state to come"])
 async def test_an_alert_in_doubt_is_not_shown_nor_ends_another(state):
     assert not may_show(options(), replace(ROW, alert_state=state))
     desk = MemoryDesk()
@@ -162,7 +166,7 @@ async def test_the_server_bounds_callers_and_hides_what_is_not_shown():
     desk.lay(1)
     desk.lay(2, state="quarantined")
     desk.lay(3, mode=Mode.EXERCISE)
-    server = Server(desk, options(burst=8, per_s=0.001))
+    server = Server(desk, options(burst=9, per_s=0.001))
     application = web.Application(middlewares=[server._guard])
     application.router.add_get("/feed.atom", server._feed)
     application.router.add_get("/alerts/{sender}/{name}", server._alert)
@@ -175,6 +179,10 @@ async def test_the_server_bounds_callers_and_hides_what_is_not_shown():
 
         codes = [(await get(f"/alerts/th/{MessageId(bytes([n]) * 16)}.cap"))[0] for n in (1, 2, 3)]
         assert codes == [200, 404, 404]
+        # What was let out, and nothing else, counts as handed on; a look at its head does not.
+        assert desk.given == [("validated", MessageId(bytes([1]) * 16))]
+        assert (await get(f"/alerts/th/{MessageId(bytes([1]) * 16)}.cap", "HEAD"))[0] == 200
+        assert len(desk.given) == 1
         assert (await get(f"/alerts/cn/{MessageId(bytes([1]) * 16)}.cap"))[0] == 404
         assert (await get("/feed.atom", "POST"))[0] == 405
         status, data = await get("/feed.atom")

@@ -12,8 +12,8 @@ from gateway.store.sqlite_home import attach_keys, connect, migrate_files
 from gateway.store.statement import CHUNKS, SLOTS, Insert, Lookup, Statement, compile_statement, constant
 
 MODULES = (
-    "submissions", "sending", "leases", "receipts", "receiving", "events", "views", "threads", "partners",
-    "sqlite_transaction", "postgres_transaction",
+    "submissions", "sending", "leases", "alert_rows", "targets", "receipts", "receiving", "events", "views", "threads",
+    "partners",    "sqlite_transaction", "postgres_transaction",
 )  # fmt: skip
 
 
