@@ -30,7 +30,7 @@ TEST_TIMEOUT_S: Final = 60.0
 REMOVE_TIMEOUT_S: Final = 120.0
 """`partner remove --discard-waiting` signs a negative for each message that waits."""
 MAX_ANSWER_BYTES: Final = 256 << 20
-"""An inbox page carries whole bodies, up to 2 MiB each."""
+"""A page of a list has up to 1,000 messages with all their headlines."""
 
 
 class AdminClient:
@@ -108,10 +108,16 @@ class AdminClient:
             return self._stub.SubmitLocal(request, timeout=SUBMIT_TIMEOUT_S)
 
     def inbox(self, page_size: int, page_token: str = "", *, include_sent: bool = False) -> pb.ListInboxResponse:
-        """Return a page of received messages, newest first; if so asked, sent ones too."""
+        """Return a page of received messages with their headlines, newest first; if so asked, sent ones too."""
         with self._errors("read the inbox"):
             request = pb.ListInboxRequest(page_size=page_size, page_token=page_token, include_sent=include_sent)
             return self._stub.ListInbox(request, timeout=TIMEOUT_S)
+
+    def show(self, beginning: str, *, include_sent: bool = False) -> pb.ShowMessageResponse:
+        """Return the one message whose id begins so, with all that it says."""
+        with self._errors("find the message"):
+            request = pb.ShowMessageRequest(beginning=beginning, include_sent=include_sent)
+            return self._stub.ShowMessage(request, timeout=TIMEOUT_S)
 
     def delivery(self, message_id: bytes) -> pb.GetDeliveryResponse:
         """Return where a sent message stands with each recipient."""

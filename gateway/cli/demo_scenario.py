@@ -189,7 +189,7 @@ class Scenario:
 
     def show_received(self, sent: "MessageView") -> "dict[str, MessageView]":
         """Show the alert as each receiver's people see it."""
-        from gateway.cli.inbox import headline, received
+        from gateway.cli.inbox import find, headline, received
 
         seen: dict[str, MessageView] = {}
         for nation in self.receivers:
@@ -197,7 +197,8 @@ class Scenario:
             def look(nation: Nation = nation) -> "MessageView | None":
                 return next((view for view in received(nation.admin, 20) if view.message_id == sent.message_id), None)
 
-            view = self.deadline.wait_for(f"the alert in the inbox of '{nation.code}'", look)
+            self.deadline.wait_for(f"the alert in the inbox of '{nation.code}'", look)
+            view = find(nation.admin, id_text(sent.message_id))
             seen[nation.code] = view
             line = headline(view, nation.language)
             self.say()

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,6 +130,15 @@ class FakeAdmin(AdminServiceServicer):
         return self._answer(
             request, context, pb.ListInboxResponse(messages=self.inbox[start:end], next_page_token=token)
         )
+
+    def ShowMessage(self, request, context):
+        found = [view for view in self.inbox if str(uuid.UUID(bytes=view.message_id)).startswith(request.beginning)]
+        answer = pb.ShowMessageResponse(found=len(found))
+        if len(found) == 1:
+            answer.message.CopyFrom(found[0])
+        else:
+            answer.candidates.extend(found[:10])
+        return self._answer(request, context, answer)
 
     def GetDelivery(self, request, context):
         states = self.deliveries.pop(0) if len(self.deliveries) > 1 else self.deliveries[0]
@@ -539,7 +549,10 @@ def test_id_that_two_senders_gave_is_not_guessed(admin, capsys):
     assert (code, answer["error"]["reason"]) == (1, "AMBIGUOUS")
     assert {item["sender"] for item in answer["error"]["details"]["messages"]} == {"th", "la"}
     assert run(capsys, "inbox", "show", "ffffffff")[1][0]["error"]["reason"] == "NOT_FOUND"
-    assert run(capsys, "inbox", "show", "0")[0] == 1
+    asked = len(admin.asked)
+    for beginning in ("0", "0" * 37, "../../etc", "ก" * 8):
+        assert run(capsys, "inbox", "show", beginning)[0] == 1
+    assert len(admin.asked) == asked
 
 
 def test_socket_that_nobody_listens_on_exits_with_2(home, admin, capsys):

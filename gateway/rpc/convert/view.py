@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from typing import assert_never
+from typing import Final, assert_never
 
 from concord.v1 import exchange_service_pb2 as pb
 from concord.v1 import message_pb2
@@ -15,6 +15,11 @@ from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage, SubmissionResult
 from gateway.rpc.convert.envelope import receipt_proof_to_proto
 from gateway.rpc.convert.field import set_time
+
+LISTED_CHARACTERS: Final = 200
+"""Of a text in a list; CAP 1.2 wants headlines of 160."""
+LISTED_INFOS: Final = 40
+"""So a page of the 1,000 worst alerts still fits in an answer, and no partner can stop the listing."""
 
 
 def request_id_from_text(text: str) -> bytes:
@@ -130,6 +135,23 @@ def opened_to_proto(opened: OpenedMessage, *, own_body: bool = False) -> pb.Mess
     if opened.body_bytes is not None and (own_body or not opened.stored.row.sent):
         # The very bytes that were sealed: parsed, never rebuilt from the model.
         message.body.CopyFrom(message_pb2.Body.FromString(opened.body_bytes))
+    return message
+
+
+def listed_to_proto(opened: OpenedMessage) -> pb.MessageView:
+    """Return a message as a list shows it: of its body who speaks and the headlines, and nothing that is read alone."""
+    message = stored_to_proto(opened.stored)
+    if opened.body_bytes is not None:
+        body = message_pb2.Body.FromString(opened.body_bytes)
+        message.body.authority = body.authority
+        if body.HasField("alert"):
+            message.body.alert.alert_type = body.alert.alert_type
+            for info in body.alert.infos[:LISTED_INFOS]:
+                message.body.alert.infos.add(
+                    language=info.language,
+                    event=info.event[:LISTED_CHARACTERS],
+                    headline=info.headline[:LISTED_CHARACTERS],
+                )
     return message
 
 
