@@ -317,11 +317,11 @@ def _turn(partner: PartnerId, state: LinkState, waiting: int) -> tuple[str, str]
         return "nobody", ""
     match state:
         case LinkState.FROZEN:
-            return "us", f"ask the operator who froze it; resume with: concord partner freeze {partner} --thaw"
+            return "us", f"ask the operator who froze it; resume with `concord partner freeze {partner} --thaw`"
         case LinkState.BACKING_OFF:
             return (
                 "them",
-                f"find out where it stops: concord partner test {partner}; telephone their desk if it is urgent",
+                f"find out where it stops: `concord partner test {partner}`; telephone their desk if it is urgent",
             )
         case LinkState.LEASED_ELSEWHERE:
             return "us", "another replica of this gateway carries this link"

@@ -3,6 +3,7 @@
 The socket stands in a directory that only the gateway's own user may enter: possession is the authentication.
 """
 
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -192,7 +193,7 @@ class AdminClient:
         return Failure(
             f"cannot reach a gateway on {self.home}",
             why=f"{why} at {self._path}",
-            advice=f"start it with `concord up --home {self.home}`, or name another home with --home",
+            advice=f"start it with `concord up --home {shlex.quote(str(self.home))}`, or name another home with --home",
             reason=GatewayUnreachable.reason,
             code=ExitCode.UNREACHABLE,
         )
