@@ -192,6 +192,53 @@ def test_status_is_one_object_and_a_table_without_escapes(admin, capsys):
     assert "disk" in shown
 
 
+def test_status_says_who_waits_for_whom_and_what_to_do_and_exits_with_4(admin, home, capsys):
+    now_ms = SystemClock().now_ms()
+    down = pb.PartnerQueue(
+        partner="th", waiting=2, urgency="U1", link_state="backing_off", reason="'th' does not answer", turn="them",
+        advice="find out where it stops: `concord partner test th`; telephone their desk if it is urgent",
+    )  # fmt: skip
+    down.oldest_time.FromMilliseconds(now_ms - 300_000)
+    idle = pb.PartnerQueue(partner="vn", link_state="backing_off", reason="closed", turn="nobody")
+    fine = pb.PartnerQueue(partner="la", waiting=1, urgency="U3", link_state="connected", turn="them")
+    fine.oldest_time.FromMilliseconds(now_ms - 20)
+    admin.queues = [fine, down, idle]
+    code, (answer,), _ = run(capsys, "status", "--home", str(home))
+    assert (code, answer["works"]) == (4, False)
+    assert [item["partner"] for item in answer["stuck"]] == ["th", "vn"]
+    assert (answer["stuck"][0]["waiting"], answer["stuck"][0]["turn"]) == (2, "them")
+    assert f"concord partner test th --home {home}`" in answer["stuck"][0]["advice"]
+    assert main(["status", "--home", str(home)]) == 4
+    shown = capsys.readouterr().out
+    assert (
+        "2 messages wait for 'th' since 5 min, the most urgent is U1: 'th' does not answer; it is their turn" in shown
+    )
+    assert "'vn' cannot be reached (closed); nothing waits for it" in shown
+    assert f"partner test vn --home {home}`" in shown
+    assert "all well" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "age_s", "stuck"),
+    [
+        ({"link_state": "connected"}, None, False),
+        ({"link_state": "idle", "waiting": 1}, 1, False),
+        ({"link_state": "idle", "waiting": 1}, 120, True),
+        ({"link_state": "connected", "waiting": 1}, 120, True),
+        ({"link_state": "leased_elsewhere", "waiting": 1}, 120, True),
+        ({"link_state": "frozen"}, None, False),
+        ({"link_state": "frozen", "waiting": 1}, 1, True),
+        ({"link_state": "backing_off"}, None, True),
+    ],
+)
+def test_status_is_well_only_while_nothing_stands_still(admin, capsys, fields, age_s, stuck):
+    queue = pb.PartnerQueue(partner="th", **fields)
+    if age_s is not None:
+        queue.oldest_time.FromMilliseconds(SystemClock().now_ms() - age_s * 1000)
+    admin.queues = [queue]
+    assert run(capsys, "status")[0] == (4 if stuck else 0)
+
+
 def test_outbox_says_for_each_partner_why_and_whose_turn(admin, capsys):
     queue = pb.PartnerQueue(
         partner="th",
