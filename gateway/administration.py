@@ -66,6 +66,7 @@ class Administration:
             parts.registry,
             authority=lambda: (parts.keyring.authority_key_pem, parts.keyring.authority_certificate_pem),
             own=parts.config.partner,
+            authorities=lambda: tuple(authority.id for authority in parts.profile.authorities),
             clock=parts.clock,
             first=first_system,
             record=lambda detail: self._record(EventType.ADMINISTRATION_ACT, detail=detail),
