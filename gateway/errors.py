@@ -248,7 +248,19 @@ class FingerprintMismatch(Rejected):
     """The fingerprint given is not the card's."""
 
     reason = "FINGERPRINT_MISMATCH"
-    advice = "Do not add the card. Ask the partner to read the fingerprint aloud and compare every group."
+    advice = (
+        "Do not add the card: somebody else may have made it. Call the partner on a number you already had, compare "
+        "every group, and if it differs still, tell both sides' security officers."
+    )
+
+
+class FingerprintMistyped(Rejected):
+    """The fingerprint given is none, or nearly the card's: somebody misheard or mistyped it."""
+
+    reason = "FINGERPRINT_MISTYPED"
+    advice = (
+        "Nothing was added. Let the partner read it aloud once more, and type what you hear, not what the card says."
+    )
 
 
 class NotFound(Rejected):

@@ -325,6 +325,14 @@ def test_mismatch_told_by_the_gateway_exits_with_3_and_says_not_to_add(admin, ca
     assert "Do not add the card" in told
 
 
+def test_slip_of_the_keyboard_exits_with_1_and_warns_of_nobody(admin, card_file, capsys):
+    admin.error = errors.FingerprintMistyped("the fingerprint given has 39 digits")
+    code, (answer,), told = run(capsys, "partner", "add", str(card_file), "--fingerprint", "1")
+    assert (code, answer["error"]["reason"]) == (1, "FINGERPRINT_MISTYPED")
+    assert "somebody else" not in told
+    assert "Nothing was added" in told
+
+
 def test_freeze_and_thaw_ask_for_opposite_things(admin, capsys):
     assert run(capsys, "partner", "freeze", "th")[0] == 0
     assert run(capsys, "partner", "freeze", "th", "--thaw")[0] == 0
