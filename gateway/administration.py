@@ -24,6 +24,7 @@ from gateway.ports import (
     AppendLog,
     CountMessages,
     FindMessage,
+    MessageRow,
     QueueSummaries,
     QueueSummary,
     StoredMessage,
@@ -66,6 +67,7 @@ class Administration:
             parts.registry,
             authority=lambda: (parts.keyring.authority_key_pem, parts.keyring.authority_certificate_pem),
             own=parts.config.partner,
+            authorities=lambda: tuple(authority.id for authority in parts.profile.authorities),
             clock=parts.clock,
             first=first_system,
             record=lambda detail: self._record(EventType.ADMINISTRATION_ACT, detail=detail),
@@ -263,15 +265,26 @@ class Administration:
         own: frozenset[AuthorityId] = frozenset({authority} if authority.partner == self._parts.config.partner else ())
         return Submitter(principal=OPERATOR, authorities=own)
 
-    async def inbox(
-        self, page_size: int, page_token: str, *, include_sent: bool
-    ) -> tuple[tuple[OpenedMessage, ...], str]:
+    async def inbox(self, page_size: int, page_token: str, *, include_sent: bool) -> tuple[tuple[MessageRow, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
         sent = None if include_sent else False
-        rows, token = await self._parts.reader.list(sent=sent, page_size=page_size, page_token=page_token)
-        opened = [await self._parts.reader.open(row.sender, row.message_id) for row in rows]
-        await self._parts.reader.note_shown(opened, actor=OPERATOR)
-        return tuple(opened), token
+        return await self._parts.reader.list(sent=sent, page_size=page_size, page_token=page_token)
+
+    async def find(self, beginning: str, *, include_sent: bool) -> tuple[MessageRow, ...]:
+        """Return the messages whose id begins so, newest first."""
+        return await self._parts.reader.find(beginning, sent=None if include_sent else False)
+
+    async def open(self, row: MessageRow) -> OpenedMessage:
+        """Return a message with its body. Whoever shows of it calls one of the next two before."""
+        return await self._parts.reader.open(row.sender, row.message_id)
+
+    async def note_shown(self, opened: OpenedMessage) -> None:
+        """Put in the exchange log that the operator is shown a message."""
+        await self._parts.reader.note_shown([opened], actor=OPERATOR)
+
+    async def note_listed(self, count: int) -> None:
+        """Put in the exchange log that the operator is shown a list of headlines."""
+        await self._parts.reader.note_listed(actor=OPERATOR, count=count)
 
     async def mark_alert(self, sender: PartnerId, message_id: MessageId, event: AlertEvent) -> AlertState:
         """Record what we do with a received alert and return where it stands; see AlertMarker.mark."""
@@ -310,11 +323,11 @@ def _turn(partner: PartnerId, state: LinkState, waiting: int) -> tuple[str, str]
         return "nobody", ""
     match state:
         case LinkState.FROZEN:
-            return "us", f"ask the operator who froze it; resume with: concord partner freeze {partner} --thaw"
+            return "us", f"ask the operator who froze it; resume with `concord partner freeze {partner} --thaw`"
         case LinkState.BACKING_OFF:
             return (
                 "them",
-                f"find out where it stops: concord partner test {partner}; telephone their desk if it is urgent",
+                f"find out where it stops: `concord partner test {partner}`; telephone their desk if it is urgent",
             )
         case LinkState.LEASED_ELSEWHERE:
             return "us", "another replica of this gateway carries this link"

@@ -220,7 +220,7 @@ class PartnerFrozen(Rejected):
     """Exchange with this partner is frozen."""
 
     reason = "PARTNER_FROZEN"
-    advice = "Ask the operator why; `concord partner freeze --thaw` resumes."
+    advice = "Ask the operator why; `concord partner freeze PARTNER --thaw` resumes."
 
     def __init__(self, partner: str) -> None:
         super().__init__(f"exchange with '{partner}' is frozen")
@@ -231,7 +231,7 @@ class MessagesWait(Rejected):
     """Messages wait for the partner that is to be removed."""
 
     reason = "MESSAGES_WAIT"
-    advice = "Let them be delivered, or give them up: `concord partner remove --discard-waiting`."
+    advice = "Let them be delivered, or give them up: `concord partner remove PARTNER --discard-waiting`."
 
     def __init__(self, partner: str, count: int) -> None:
         super().__init__(f"{count} {'message waits' if count == 1 else 'messages wait'} for '{partner}'")
@@ -248,7 +248,19 @@ class FingerprintMismatch(Rejected):
     """The fingerprint given is not the card's."""
 
     reason = "FINGERPRINT_MISMATCH"
-    advice = "Do not add the card. Ask the partner to read the fingerprint aloud and compare every group."
+    advice = (
+        "Do not add the card: somebody else may have made it. Call the partner on a number you already had, compare "
+        "every group, and if it differs still, tell both sides' security officers."
+    )
+
+
+class FingerprintMistyped(Rejected):
+    """The fingerprint given is none, or nearly the card's: somebody misheard or mistyped it."""
+
+    reason = "FINGERPRINT_MISTYPED"
+    advice = (
+        "Nothing was added. Let the partner read it aloud once more, and type what you hear, not what the card says."
+    )
 
 
 class NotFound(Rejected):
@@ -339,7 +351,7 @@ class PartnerUnreachable(Busy):
     """The partner's gateway does not answer."""
 
     reason = "PARTNER_UNREACHABLE"
-    advice = "Nothing is lost: what waits goes out when it answers. `concord partner test` says where it stops."
+    advice = "Nothing is lost: what waits goes out when it answers. `concord partner test PARTNER` says where it stops."
 
 
 class GatewayUnreachable(Busy):

@@ -95,7 +95,7 @@ async def _ping(parts: Parts, partner: PartnerId, nonce: bytes) -> TestStep:
             name=name,
             passed=False,
             detail=f"no receipt within {RECEIPT_TIMEOUT_S:.0f} s",
-            advice="look at `concord outbox`; ask the partner to run `concord partner test` towards us",
+            advice="look at `concord outbox`; ask the partner to run its own `partner test` towards us",
         )
     if delivery.state == "received":
         took = (delivery.time_ms or now_ms) - now_ms

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.clock import Clock
 from gateway.crypto.certificates import Authority, issue_requested, validity_ms
+from gateway.errors import FieldInvalid
 from gateway.ids import AuthorityId, PartnerId
 from gateway.installation.registry import IssuedCertificate, Registered, Registry
 from gateway.rpc.callers import certificate_digest
@@ -17,6 +18,7 @@ class SystemDesk:
         registry: Who may call.
         authority: Gives key and certificate of our own authority now.
         own: This state.
+        authorities: Gives the authorities of its profile, which the agreements draw on.
         first: Makes sure that the listener for systems is open.
         record: Puts in the exchange log, durably, what an operator does here.
     """
@@ -27,6 +29,7 @@ class SystemDesk:
         *,
         authority: Callable[[], Authority],
         own: PartnerId,
+        authorities: Callable[[], tuple[AuthorityId, ...]],
         clock: Clock,
         first: Callable[[], Awaitable[None]],
         record: Callable[[str], Awaitable[None]],
@@ -34,6 +37,7 @@ class SystemDesk:
         self._registry = registry
         self._authority = authority
         self._own = own
+        self._authorities = authorities
         self._clock = clock
         self._first = first
         self._record = record
@@ -55,11 +59,26 @@ class SystemDesk:
         """
         async with self._one_at_a_time:
             self._registry.check_new(role, name, authorities)
+            self._check_known(authorities)
             certificate, issued = self._issue(role, name, request)
             # Before it counts: with the address taken, nothing is to be registered.
             await self._first()
             await self._record(f"{role} add {name}")
             return self._registry.add(role, name, authorities, issued), certificate
+
+    def _check_known(self, authorities: tuple[AuthorityId, ...]) -> None:
+        """Refuse an authority that no profile knows: a system that speaks for it could never send anything.
+
+        Raises:
+            FieldInvalid: One is not known; says which are.
+        """
+        profile = self._authorities()
+        for authority in authorities:
+            if authority not in profile:
+                known = ", ".join(sorted(item.name for item in profile))
+                raise FieldInvalid(
+                    "authorities", f"'{authority}' is not in the profile of '{self._own}', which knows: {known}"
+                )
 
     async def renew(self, role: str, name: str, request: bytes) -> tuple[Registered, bytes]:
         """Return another certificate (PEM) for one; the one before stays good until it ends.

@@ -3,6 +3,7 @@
 The socket stands in a directory that only the gateway's own user may enter: possession is the authentication.
 """
 
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ TEST_TIMEOUT_S: Final = 60.0
 REMOVE_TIMEOUT_S: Final = 120.0
 """`partner remove --discard-waiting` signs a negative for each message that waits."""
 MAX_ANSWER_BYTES: Final = 256 << 20
-"""An inbox page carries whole bodies, up to 2 MiB each."""
+"""A page of a list has up to 1,000 messages with all their headlines."""
 
 
 class AdminClient:
@@ -109,7 +110,7 @@ class AdminClient:
             return self._stub.SubmitLocal(request, timeout=SUBMIT_TIMEOUT_S)
 
     def inbox(self, page_size: int, page_token: str = "", *, include_sent: bool = False) -> pb.ListInboxResponse:
-        """Return a page of received messages, newest first; if so asked, sent ones too."""
+        """Return a page of received messages with their headlines, newest first; if so asked, sent ones too."""
         with self._errors("read the inbox"):
             request = pb.ListInboxRequest(page_size=page_size, page_token=page_token, include_sent=include_sent)
             return self._stub.ListInbox(request, timeout=TIMEOUT_S)
@@ -119,6 +120,12 @@ class AdminClient:
         with self._errors("mark the alert"):
             request = pb.MarkInboxAlertRequest(message_id=view.message_id, sender=view.sender, mark=mark)
             return self._stub.MarkInboxAlert(request, timeout=TIMEOUT_S)
+
+    def show(self, beginning: str, *, include_sent: bool = False) -> pb.ShowMessageResponse:
+        """Return the one message whose id begins so, with all that it says."""
+        with self._errors("find the message"):
+            request = pb.ShowMessageRequest(beginning=beginning, include_sent=include_sent)
+            return self._stub.ShowMessage(request, timeout=TIMEOUT_S)
 
     def delivery(self, message_id: bytes) -> pb.GetDeliveryResponse:
         """Return where a sent message stands with each recipient."""
@@ -193,7 +200,7 @@ class AdminClient:
         return Failure(
             f"cannot reach a gateway on {self.home}",
             why=f"{why} at {self._path}",
-            advice=f"start it with `concord up --home {self.home}`, or name another home with --home",
+            advice=f"start it with `concord up --home {shlex.quote(str(self.home))}`, or name another home with --home",
             reason=GatewayUnreachable.reason,
             code=ExitCode.UNREACHABLE,
         )

@@ -7,7 +7,7 @@ import typer
 from gateway.cli.call import Call, command
 from gateway.cli.chain import standing
 from gateway.cli.failure import usage
-from gateway.cli.inbox import LanguageOption, describe, find, headline, pick, received
+from gateway.cli.inbox import LanguageOption, describe, find, headline, received
 from gateway.cli.output import visible
 from gateway.cli.views import id_text, message_data, moment, word
 
@@ -56,8 +56,8 @@ def add(group: typer.Typer) -> None:
     def show(call: Call, message_id: MessageArgument, language: LanguageOption = "en") -> None:
         """Show one alert, sent or received, with its chain from the first to the last."""
         with call.admin() as admin:
+            view = find(admin, message_id, include_sent=True)
             everything = list(received(admin, 100_000, include_sent=True))
-        view = pick(everything, message_id, "message")
         chain = chain_of(view, everything)
         call.output.record(
             {**message_data(view, with_body=True), "chain": [id_text(item.message_id) for item in chain]}

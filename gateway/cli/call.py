@@ -13,6 +13,7 @@ import typer
 
 from gateway.cli.failure import ExitCode, Failure, failure_of, usage
 from gateway.cli.output import Output
+from gateway.cli.runnable import on_home
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Call:
 
     home: Path
     output: Output
+
+    def command(self, words: str) -> str:
+        """Return the command line that runs these words on this home."""
+        return on_home(words, self.home)
 
     def admin(self) -> "AdminClient":
         """Return a client of the gateway that runs on this home.
@@ -118,7 +123,7 @@ def command(group: typer.Typer, name: str, *, default: bool = False) -> Callable
             if default and context.invoked_subcommand is not None:
                 context.obj = given
                 return
-            output = Output(given.as_json)
+            output = Output(given.as_json, home=given.home)
             try:
                 code = function(Call(default_home(given.home), output), **arguments)
             except GatewayError as error:

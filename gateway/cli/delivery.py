@@ -18,7 +18,7 @@ SLOW_POLL_S: Final = 1.0
 SLOW_AFTER_S: Final = 10.0
 MEANINGS: Final = {
     "waiting": "sealed, waits for the link",
-    "received": "received: verified and stored by their gateway, their signed receipt verified",
+    "received": "received: stored by their gateway, signed receipt verified",
     "acknowledged": "acknowledged: taken over by their system, signed",
     "refused": "refused by their gateway, signed",
     "expired": "not delivered before it expired, signed by us",

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Final
 
 from gateway.cli.call import Call
-from gateway.cli.chain import standing
 from gateway.cli.demo_gateways import incomplete
 from gateway.cli.output import Output
 from gateway.cli.views import id_text
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from gateway.cli.demo_scenario import Scenario
     from gateway.model.message import Draft
 
+LIFETIME: Final = "24h"
+"""Of the messages: the example's own expiry lies years ahead."""
 UPDATES: Final = (
     (b"-2026-001</identifier>", b"-2026-002</identifier>"),
     (b"<sent>2026-11-23T18:00:00+08:00</sent>", b"<sent>2026-11-23T20:00:00+08:00</sent>"),
@@ -52,17 +53,21 @@ def play_chain(scenario: "Scenario", original: bytes, first: bytes) -> None:
             raise incomplete(f"the example has no {old.decode()} any more")
         data = data.replace(old, new)
     reading = load_connector("cap").read(data, SystemClock().now_ms())
-    wishes = Wishes(to=",".join(nation.code for nation in scenario.receivers))
+    wishes = Wishes(to=",".join(nation.code for nation in scenario.receivers), expires=LIFETIME)
     scenario.say()
     scenario.say(f"The flood comes sooner: {sender.code} sends an update. Its CAP file names the first alert:")
     update = _send(scenario, make_draft(Call(sender.home, Output(as_json=False)), reading, wishes))
-    scenario.checks["updated"] = _seen(scenario, first, "superseded", update.message_id, first)
+    scenario.checks["updated"] = _seen(
+        scenario, ("the first alert", first), "superseded", ("the update", update.message_id), first
+    )
 
     scenario.say()
     scenario.say(f"The danger is over: {sender.code} cancels:")
     view = find(sender.admin, id_text(update.message_id), include_sent=True)
     cancel = _send(scenario, cancellation(view, "Exercise over.", new_request_id()))
-    scenario.checks["cancelled"] = _seen(scenario, update.message_id, "cancelled", cancel.message_id, first)
+    scenario.checks["cancelled"] = _seen(
+        scenario, ("the update", update.message_id), "cancelled", ("the cancellation", cancel.message_id), first
+    )
 
 
 def _send(scenario: "Scenario", draft: "Draft") -> "SubmitMessageResponse":
@@ -72,17 +77,29 @@ def _send(scenario: "Scenario", draft: "Draft") -> "SubmitMessageResponse":
     return accepted
 
 
-def _seen(scenario: "Scenario", message_id: bytes, state: str, successor: bytes, thread: bytes) -> bool:
+Named = tuple[str, bytes]
+"""A message: what to call it, and its id."""
+
+
+def _seen(scenario: "Scenario", about: Named, state: str, successor: Named, thread: bytes) -> bool:
     """Show an alert on every side once it is in the state; return whether all agree on what did it."""
     agreed = True
     for nation in scenario.nations:
 
         def look(nation: "Nation" = nation) -> "MessageView | None":
             page = nation.admin.inbox(20, include_sent=True)
-            return next((v for v in page.messages if v.message_id == message_id and v.alert_state == state), None)
+            return next((v for v in page.messages if v.message_id == about[1] and v.alert_state == state), None)
 
         view = scenario.deadline.wait_for(f"the alert {state} at '{nation.code}'", look)
-        agreed = agreed and (view.successor, view.thread_id) == (successor, thread)
-        line = f"{id_text(message_id)}  {standing(view)}"
-        scenario.say(f"  {nation.code}  {line}", event="alert", partner=nation.code, state=view.alert_state)
+        same = (view.successor, view.thread_id) == (successor[1], thread)
+        agreed = agreed and same
+        by = successor[0] if same else f"another message, {id_text(view.successor)}"
+        scenario.step(
+            f"{about[0]} is {view.alert_state} by {by}",
+            event="alert",
+            partner=nation.code,
+            message_id=id_text(view.message_id),
+            state=view.alert_state,
+            successor=id_text(view.successor),
+        )
     return agreed

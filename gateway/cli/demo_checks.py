@@ -103,7 +103,7 @@ CHECK_WORDS: Final = {
     "originals_identical": "the CAP file arrived byte for byte",
     "all_languages_arrived": f"every recipient has all languages ({' '.join(LANGUAGES)})",
     "marked_exercise": "every copy is marked EXERCISE",
-    "logs_sound": "every log proves its entry about the alert under its card's log keys, and is sound from end to end",
+    "logs_sound": "every log proves its entry of the alert, and is sound from end to end",
     "acknowledged": "the recipients' systems have taken it over, signed",
     "updated": "on all three sides the update has taken the place of the first alert",
     "cancelled": "on all three sides the cancellation has ended the update",

@@ -1,5 +1,6 @@
 """The play of the demo: what happens between three gateways, in order, with what was measured."""
 
+import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.cli import delivery
 from gateway.cli.call import Call
-from gateway.cli.demo_chain import play_chain
+from gateway.cli.demo_chain import LIFETIME, play_chain
 from gateway.cli.demo_gateways import Deadline, Nation, incomplete
 from gateway.cli.failure import ExitCode, usage
 from gateway.cli.output import Output, visible
+from gateway.cli.runnable import on_home, program
 from gateway.cli.views import id_text
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Scenario:
     rungs: list[dict[str, Any]] = field(default_factory=list)
     checks: dict[str, bool] = field(default_factory=dict)
     message_id: str = ""
+    handed_in: float = 0.0
+    """When the alert was: every line after it is told from there, by one clock."""
 
     @property
     def sender(self) -> Nation:
@@ -71,8 +75,14 @@ class Scenario:
         seen = self.show_received(sent)
         self.acknowledge(sent)
         play_chain(self, original, sent.message_id)
+        self.measured["story_s"] = round(self.since_ms() / 1000, 3)
         self.verify(original, sent, seen)
+        self.sum_up()
         self.measured["total_s"] = round(self.deadline.elapsed_s, 3)
+
+    def since_ms(self) -> float:
+        """Return milliseconds since the alert was handed in."""
+        return (time.monotonic() - self.handed_in) * 1000
 
     def say(self, line: str = "", **data: Any) -> None:
         """Tell people a line, and programs an event."""
@@ -84,7 +94,8 @@ class Scenario:
         """Make keys and settings of three gateways."""
         from gateway.clock import SystemClock
 
-        self.say("Three gateways, no hub: China (cn), Thailand (th), Laos (la). Loopback only; all is marked EXERCISE.")
+        self.say("Three gateways, no hub: China (cn), Thailand (th), Laos (la).")
+        self.say("Loopback only; all is marked EXERCISE.")
         self.say(f"Homes, cards and logs are in {self.place}")
         self.say()
         self.place.mkdir(parents=True, exist_ok=True)
@@ -107,8 +118,7 @@ class Scenario:
             self.deadline.wait_for(f"the gateway of '{nation.code}' answering on its socket", nation.is_up)
             process = nation.process.pid if nation.process else 0
             self.say(
-                f"{self._at()}  {nation.code}  up as process {process}: "
-                f"partners {nation.federation}, own systems {nation.exchange}",
+                f"{self._at()}  {nation.code}  up: partners at {nation.federation}, own systems at {nation.exchange}",
                 event="up",
                 partner=nation.code,
                 pid=process,
@@ -126,7 +136,7 @@ class Scenario:
 
         before = self.deadline.elapsed_s
         self.say()
-        self.say("Cards go out as files; each is added only when the fingerprint, read aloud, is the same:")
+        self.say("Cards go as files; each is added only after its fingerprint is compared aloud:")
         for nation in self.nations:
             own = nation.admin.own_card()
             text = format_card_file(
@@ -141,9 +151,9 @@ class Scenario:
             others = [other for other in self.nations if other is not nation]
             for other in others:
                 other.admin.add_partner(pb.AddPartnerRequest(card=signed, fingerprint=nation.fingerprint))
-            names = " and ".join(other.code for other in others)
+            names = ", ".join(other.code for other in others)
             self.say(
-                f"{self._at()}  {nation.code}  {nation.fingerprint}  compared and added by {names}",
+                f"{self._at()}  {nation.code}  {nation.fingerprint}  added by {names}",
                 event="paired",
                 partner=nation.code,
                 fingerprint=nation.fingerprint,
@@ -160,25 +170,23 @@ class Scenario:
         reading = load_connector("cap").read(original, SystemClock().now_ms())
         languages = " ".join(info.language for info in reading.alert.infos)
         targets = " and ".join(nation.code for nation in self.receivers)
-        wishes = Wishes(to=",".join(nation.code for nation in self.receivers))
+        wishes = Wishes(to=",".join(nation.code for nation in self.receivers), expires=LIFETIME)
         draft = make_draft(Call(self.sender.home, Output(as_json=False)), reading, wishes)
         self.say()
         self.say(f"{SENDER} sends {EXAMPLE} ({len(original)} bytes; {languages}) to {targets} as {draft.urgency.name}:")
-        start = time.monotonic()
+        self.handed_in = time.monotonic()
         accepted, _ = submit(self.sender.admin, draft, "")
-        took_ms = (time.monotonic() - start) * 1000
+        took_ms = self.since_ms()
         self.message_id = id_text(accepted.message_id)
         self.measured["submit_ms"] = round(took_ms, 1)
-        self.rung(
-            SENDER, "submitted", took_ms, "checked, released under the agreement, signed, sealed for both, on disk"
-        )
+        self.rung(SENDER, "submitted", took_ms, "checked, released, signed, sealed for both, on disk")
         states: dict[str, str] = {}
         view = None
         for rung in delivery.follow(self.sender.admin, accepted.message_id, timeout_s=self.deadline.left_s):
             view, item = rung.view, rung.delivery
             states[item.partner] = item.state
-            elapsed_ms = (time.monotonic() - start) * 1000
-            self.rung(item.partner, item.state, elapsed_ms, delivery.MEANINGS.get(item.state, item.state), item.reason)
+            meaning = delivery.MEANINGS.get(item.state, item.state)
+            self.rung(item.partner, item.state, self.since_ms(), meaning, item.reason)
         if view is None or delivery.exit_code_of_states(states) is not ExitCode.OK:
             missing = ", ".join(f"{n.code}: {states.get(n.code, 'nothing')}" for n in self.receivers)
             raise incomplete(f"the alert was not received by all ({missing})")
@@ -189,7 +197,7 @@ class Scenario:
 
     def show_received(self, sent: "MessageView") -> "dict[str, MessageView]":
         """Show the alert as each receiver's people see it."""
-        from gateway.cli.inbox import headline, received
+        from gateway.cli.inbox import find, headline, received
 
         seen: dict[str, MessageView] = {}
         for nation in self.receivers:
@@ -197,7 +205,8 @@ class Scenario:
             def look(nation: Nation = nation) -> "MessageView | None":
                 return next((view for view in received(nation.admin, 20) if view.message_id == sent.message_id), None)
 
-            view = self.deadline.wait_for(f"the alert in the inbox of '{nation.code}'", look)
+            self.deadline.wait_for(f"the alert in the inbox of '{nation.code}'", look)
+            view = find(nation.admin, id_text(sent.message_id))
             seen[nation.code] = view
             line = headline(view, nation.language)
             self.say()
@@ -216,8 +225,7 @@ class Scenario:
         from gateway.cli.demo_systems import acknowledge
 
         self.say()
-        self.say("Each receiver's own early-warning system takes the alert over; that comes back signed as well:")
-        start = time.monotonic()
+        self.say("Each receiver's own warning system takes it over; that comes back signed too:")
         for nation in self.receivers:
             acknowledge(nation, SENDER, sent.message_id)
         waiting = {nation.code for nation in self.receivers}
@@ -226,8 +234,7 @@ class Scenario:
             for item in self.sender.admin.delivery(sent.message_id).message.deliveries:
                 if item.partner in waiting and item.state == "acknowledged":
                     waiting.discard(item.partner)
-                    elapsed_ms = (time.monotonic() - start) * 1000
-                    self.rung(item.partner, item.state, elapsed_ms, delivery.MEANINGS[item.state])
+                    self.rung(item.partner, item.state, self.since_ms(), delivery.MEANINGS[item.state])
             return None if waiting else True
 
         self.deadline.wait_for("the signed acknowledgements of all systems", look)
@@ -260,7 +267,11 @@ class Scenario:
         item = {"partner": partner, "rung": name, "after_ms": round(after_ms, 1)}
         self.rungs.append(item)
         why = f" ({reason})" if reason else ""
-        self.say(f"  +{after_ms:7.1f} ms  {partner}  {words}{why}", event="rung", **item)
+        self.say(f"  {clock(after_ms)}  {partner}  {words}{why}", event="rung", **item)
+
+    def step(self, words: str, *, partner: str, **data: Any) -> None:
+        """Show what was seen at a partner, at its time."""
+        self.say(f"  {clock(self.since_ms())}  {partner}  {words}", partner=partner, **data)
 
     def summary(self) -> dict[str, Any]:
         """Return what was measured and checked."""
@@ -276,26 +287,47 @@ class Scenario:
 
     def say_what_next(self) -> None:
         """Say what to try while the gateways stay up."""
-        cn, th, la = self.nations
+        here = Path.cwd()
         example = example_file()
+        file = example.relative_to(here) if example.is_relative_to(here) else example
+        shown, folder = shlex.quote(str(file)), shlex.quote(str(file.parent))
         self.say()
-        self.say("Everything stays up until Ctrl-C. In another terminal, try:")
-        for line in (
-            f"concord status --home {cn.home}",
-            f"concord inbox show {self.message_id} --home {la.home} --language lo",
-            f"concord send alert {example} --to {th.code} --dry-run --home {cn.home}",
-            f"concord send alert {example} --to {th.code},{la.code} --wait --home {cn.home}",
-            f"concord partner test {th.code} --home {cn.home}",
-            f"concord partner freeze {cn.code} --home {la.home}",
-            f"concord outbox --home {cn.home}",
-            f"concord log search --message {self.message_id} --home {la.home}",
-            f"concord log check --home {th.home}",
-            f"concord alert check {example.parent}",
+        self.say("Everything stays up until Ctrl-C. In another terminal, in this directory, try:")
+        self.say(f"  export DEMO={shlex.quote(str(self.place))}")
+        for words, code in (
+            ("status", "cn"),
+            (f"inbox show {self.message_id} --language lo", "la"),
+            (f"send alert {shown} --to th --expires 6h --dry-run", "cn"),
+            (f"send alert {shown} --to th,la --expires 6h --wait", "cn"),
+            ("partner test th", "cn"),
+            ("partner freeze cn", "la"),
+            ("outbox", "cn"),
+            (f"log search --message {self.message_id}", "la"),
+            ("log check", "th"),
+            (f"alert check {folder}", ""),
         ):
-            self.say(f"  {line}", event="try", command=line)
+            short = f"{program()} {words}" + (f' --home "$DEMO"/{code}' if code else "")
+            whole = on_home(words, self.place / code) if code else f"{program()} {words}"
+            self.say(f"  {short}", event="try", command=whole)
+
+    def sum_up(self) -> None:
+        """Say what has been shown."""
+        receivers = " and ".join(nation.code for nation in self.receivers)
+        for line in (
+            "",
+            f"Shown: an alert went from {SENDER} to {receivers}, sealed so that only they can read it;",
+            f"was taken over, updated and cancelled within {self.measured['story_s']:.1f} s; and left evidence that",
+            f"holds in all {len(self.checks)} checks. There is no hub, and no gateway had to be believed.",
+        ):
+            self.say(line)
 
     def _at(self) -> str:
         return f"{self.deadline.elapsed_s:6.1f} s"
+
+
+def clock(after_ms: float) -> str:
+    """Return a time since the alert was handed in."""
+    return f"+{after_ms:7.1f} ms" if after_ms < 10_000 else f"+{after_ms / 1000:8.2f} s"
 
 
 def example_file() -> Path:

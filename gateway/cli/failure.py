@@ -30,6 +30,7 @@ INPUT_REASONS: Final = frozenset(
     error.reason
     for error in (
         errors.FieldInvalid,
+        errors.FingerprintMistyped,
         errors.MessageMalformed,
         errors.MessageTooLarge,
         errors.ConfigInvalid,

@@ -1,6 +1,6 @@
 """concord inbox: what partners have sent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from gateway.cli.admin import AdminClient
 
-PAGE = 100
+PAGE = 1000
+"""As many as a gateway gives at once: each page is an entry in its exchange log."""
 LanguageOption = Annotated[
     str, typer.Option(help="Language to show, as BCP 47; others when the alert does not speak it.")
 ]
@@ -94,7 +95,7 @@ def _state(view: "MessageView") -> str:
 
 
 def received(admin: "AdminClient", limit: int, *, include_sent: bool = False) -> Iterator["MessageView"]:
-    """Yield received messages, newest first; if so asked, sent ones too."""
+    """Yield received messages with their headlines, newest first; if so asked, sent ones too."""
     token, left = "", limit
     while left > 0:
         page = admin.inbox(min(PAGE, left), token, include_sent=include_sent)
@@ -106,36 +107,30 @@ def received(admin: "AdminClient", limit: int, *, include_sent: bool = False) ->
 
 
 def find(admin: "AdminClient", prefix: str, *, include_sent: bool = False) -> "MessageView":
-    """Return the one message whose id begins so.
-
-    Raises:
-        Failure: None, or several.
-    """
-    kind = "message" if include_sent else "received message"
-    return pick(received(admin, 100_000, include_sent=include_sent), prefix, kind)
-
-
-def pick(views: "Iterable[MessageView]", prefix: str, kind: str) -> "MessageView":
-    """Return the one message among those given whose id begins so.
+    """Return the one message whose id begins so, with all that it says.
 
     Raises:
         Failure: None, or several.
     """
     wanted = prefix.strip().lower()
-    if len(wanted) < 6:
-        raise usage("the id is too short", advice="give at least six characters of it")
-    found = [view for view in views if id_text(view.message_id).startswith(wanted)]
-    if not found:
+    if not 6 <= len(wanted) <= 36 or not set(wanted) <= set("0123456789abcdef-"):
+        raise usage(
+            f"'{prefix}' is no message id, nor the beginning of one",
+            advice="give at least six characters of an id that `concord inbox list` shows",
+        )
+    answer = admin.show(wanted, include_sent=include_sent)
+    kind = "message" if include_sent else "received message"
+    if not answer.found:
         raise usage(f"no {kind} has an id beginning {wanted}", advice="see `concord inbox list`", reason="NOT_FOUND")
-    if len(found) > 1:
+    if not answer.HasField("message"):
         # Ids are unique for a sender only, so even a whole id can name two.
         raise usage(
-            f"{len(found)} {kind}s have an id beginning {wanted}",
+            f"{answer.found} {kind}s have an id beginning {wanted}",
             advice="give more of the id",
             reason="AMBIGUOUS",
-            messages=[{"message_id": id_text(view.message_id), "sender": view.sender} for view in found[:10]],
+            messages=[{"message_id": id_text(view.message_id), "sender": view.sender} for view in answer.candidates],
         )
-    return found[0]
+    return answer.message
 
 
 def headline(view: "MessageView", language: str) -> str:

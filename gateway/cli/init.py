@@ -1,5 +1,6 @@
 """concord init: makes the home of a gateway."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -149,11 +150,9 @@ def register(application: typer.Typer) -> None:
             )
             call.output.text()
         call.output.text("Next:")
-        unlock = f" --passphrase-file {generate_passphrase_file}" if generate_passphrase_file else ""
-        call.output.text(f"  concord up --home {call.home}{unlock}")
-        call.output.text(
-            f"  concord partner card --home {call.home} > {plan.partner}.card    # send it to your partners"
-        )
+        unlock = f" --passphrase-file {shlex.quote(str(generate_passphrase_file))}" if generate_passphrase_file else ""
+        call.output.text(f"  {call.command('up')}{unlock}")
+        call.output.text(f"  {call.command('partner card')} > {plan.partner}.card    # send it to your partners")
 
 
 @dataclass(frozen=True, slots=True)

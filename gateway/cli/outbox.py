@@ -30,7 +30,7 @@ def register(application: typer.Typer) -> None:
                     "reason": queue.reason,
                     "turn": queue.turn,
                     "next_attempt_time": instant(queue, "next_attempt_time"),
-                    "advice": queue.advice,
+                    "advice": call.output.runnable(queue.advice),
                     "dead": queue.dead,
                 }
             )
@@ -50,7 +50,7 @@ def register(application: typer.Typer) -> None:
                     TURNS.get(queue.turn, queue.turn),
                     attempt,
                     str(queue.dead or ""),
-                    queue.advice,
+                    call.output.runnable(queue.advice),
                 ]
             )
         columns = [

@@ -8,9 +8,11 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from gateway.cli.failure import Failure
+from gateway.cli.runnable import program, runnable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,12 +41,23 @@ def _no_tick(done: int, note: str = "") -> None:  # noqa: ARG001
 
 
 class Output:
-    """Where a command's results go."""
+    """Where a command's results go.
 
-    def __init__(self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+    Args:
+        home: The home that the user named, for the commands that are printed; None when none was.
+    """
+
+    def __init__(
+        self, as_json: bool, stdout: TextIO | None = None, stderr: TextIO | None = None, *, home: Path | None = None
+    ) -> None:
         self.as_json = as_json
+        self.home = home
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
+
+    def runnable(self, text: str) -> str:
+        """Return a text of ours with its commands written so that they run as they stand."""
+        return runnable(text, self.home, program())
 
     def record(self, data: Mapping[str, Any]) -> None:
         """Print one JSON object on a line of its own. Does nothing for people: they get text or a table."""
@@ -74,7 +87,7 @@ class Output:
             return
         listed = [[visible(cell) for cell in row] for row in rows]
         if not listed:
-            self.text(empty)
+            self.text(self.runnable(empty))
             return
         from rich import box
         from rich.table import Table
@@ -106,6 +119,7 @@ class Output:
 
     def failure(self, failure: Failure) -> None:
         """Print what, why, what to do and the reason on stderr; with --json the object on stdout too."""
+        failure.advice = self.runnable(failure.advice)
         self.record({"error": failure.as_json()})
         lines = [f"concord: {visible(failure.what)}"]
         if failure.why:

@@ -1,5 +1,6 @@
 """concord partner: cards and trust between gateways."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +51,7 @@ def register(application: typer.Typer) -> None:
         signed, verified = read_card(file)
         shown = fingerprint_of(verified)
         if not fingerprint:
-            raise fingerprint_not_compared(call.home, file, str(verified.card.partner), shown)
+            raise fingerprint_not_compared(call, file, str(verified.card.partner), shown)
         with call.admin() as admin:
             answer = admin.add_partner(pb.AddPartnerRequest(card=signed, fingerprint=fingerprint))
         call.output.record(partner_data(answer.partner))
@@ -59,7 +60,7 @@ def register(application: typer.Typer) -> None:
             call.output.note(
                 f"warning: no agreement with '{answer.partner.partner}' is in force: only pings will be exchanged"
             )
-        call.output.text(f"When it has added yours: concord partner test {answer.partner.partner} --home {call.home}")
+        call.output.text(f"When it has added yours: {call.command(f'partner test {answer.partner.partner}')}")
 
     @command(group, "list")
     def list_partners(call: Call) -> None:
@@ -130,7 +131,7 @@ def register(application: typer.Typer) -> None:
         call.output.text(f"Exchange with '{partner}' is {word}.")
         if not thaw:
             call.output.text("What waits for it is kept; new messages to it are refused.")
-            call.output.text(f"Resume with: concord partner freeze {partner} --thaw --home {call.home}")
+            call.output.text(f"Resume with: {call.command(f'partner freeze {partner} --thaw')}")
 
     remove.register(group)
 
@@ -140,9 +141,16 @@ def register(application: typer.Typer) -> None:
         with call.admin() as admin, call.output.progress(f"testing the link to {partner}", None):
             steps = list(admin.test(partner).steps)
         passed = bool(steps) and all(step.passed for step in steps)
-        data = [{"name": s.name, "passed": s.passed, "detail": s.detail, "advice": s.advice} for s in steps]
+        advice = [call.output.runnable(step.advice) for step in steps]
+        data = [
+            {"name": s.name, "passed": s.passed, "detail": s.detail, "advice": todo}
+            for s, todo in zip(steps, advice, strict=True)
+        ]
         call.output.record({"partner": partner, "passed": passed, "steps": data})
-        rows = [["ok" if s.passed else "FAILED", s.name, s.detail, "" if s.passed else s.advice] for s in steps]
+        rows = [
+            ["ok" if s.passed else "FAILED", s.name, s.detail, "" if s.passed else todo]
+            for s, todo in zip(steps, advice, strict=True)
+        ]
         call.output.table(["", "step", "detail", "what to do"], rows, "The gateway tested nothing.")
         return None if passed else ExitCode.UNREACHABLE
 
@@ -189,13 +197,14 @@ def fingerprint_of(verified: "VerifiedCard") -> str:
     return fingerprint(verified.card.keys_for(KeyPurpose.IDENTITY)[0].public_key)
 
 
-def fingerprint_not_compared(home: Path, file: Path, partner: str, shown: str) -> Failure:
+def fingerprint_not_compared(call: Call, file: Path, partner: str, shown: str) -> Failure:
     """Return the failure that says how to compare."""
     return Failure(
         f"nothing was added: the fingerprint of '{partner}' has not been compared",
         why=f"the card in {file} has the fingerprint {shown}, but anybody could have made that file",
         advice=f"call the duty desk of '{partner}' on a number you already had, let them read their fingerprint aloud, "
-        f'and only if every group agrees run: concord partner add {file} --home {home} --fingerprint "{shown}"',
+        f"and only if every group agrees run: {call.command(f'partner add {shlex.quote(str(file))}')} "
+        f'--fingerprint "{shown}"',
         reason="FINGERPRINT_NOT_COMPARED",
         code=ExitCode.REFUSED,
         details={"partner": partner, "fingerprint": shown},

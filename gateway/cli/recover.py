@@ -76,12 +76,12 @@ def register(group: typer.Typer) -> None:
             f"This is card {recovered.sequence} of '{config.partner}', with new keys; the old ones are revoked.",
             "Next:",
             f"  1. Put the recovery key back where it was: {recovery_file}",
-            f"  2. concord up --home {call.home}",
+            f"  2. {call.command('up')}",
             "     Partners then take the card over by themselves, because the card they hold names the recovery key.",
             "  3. Give your national systems their new certificates:",
             *(f"     {path}" for path in recovered.certificates),
             "  4. concord partner test PARTNER, for each. One that still refuses was shown a thief's card: send it the",
-            "     card above; it adds it with `concord partner add`, after comparing the fingerprint by voice.",
+            "     card above; it adds it with its own `partner add`, after comparing the fingerprint by voice.",
             "  5. When every partner has the card: concord partner rotate tls. Until then the old TLS key counts.",
         ):
-            call.output.note(line)
+            call.output.note(call.output.runnable(line))

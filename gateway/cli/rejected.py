@@ -26,7 +26,7 @@ def register(group: typer.Typer) -> None:
                     "listener": view.listener,
                     "reason": view.reason,
                     "detail": view.detail,
-                    "advice": view.advice,
+                    "advice": call.output.runnable(view.advice),
                     "count": view.count,
                     "first_time": instant(view, "first_time"),
                     "last_time": instant(view, "last_time"),
@@ -41,7 +41,7 @@ def register(group: typer.Typer) -> None:
                 f"{view.reason}: {view.detail}",
                 str(view.count),
                 moment(view, "last_time"),
-                view.advice,
+                call.output.runnable(view.advice),
             ]
             for view in callers
         ]

@@ -34,4 +34,4 @@ def register(group: typer.Typer) -> None:
         call.output.text(f"Removed '{partner}'.")
         if answer.discarded:
             call.output.text(f"Messages given up: {answer.discarded}. Each ended as expired, signed by this gateway.")
-        call.output.text(f"To exchange again: concord partner add FILE --fingerprint ... --home {call.home}")
+        call.output.text(f"To exchange again: {call.command('partner add FILE --fingerprint ...')}")

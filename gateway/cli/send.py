@@ -1,5 +1,6 @@
 """concord send: hands a draft to the gateway, as an authority of this state."""
 
+import shlex
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -322,7 +323,7 @@ def show_accepted(
         f"{id_text(accepted.message_id)}  submitted, released and sealed for {_listed(draft)}: it is not lost any more"
     )
     if done:
-        call.output.text(f"See where it stands: concord outbox --home {call.home}")
+        call.output.text(f"See where it stands: {call.command('outbox')}")
 
 
 def accepted_data(
@@ -371,7 +372,7 @@ def watch(
     if code is not ExitCode.OK:
         missing = sorted(partner for partner, state in states.items() if state not in delivery.ARRIVED)
         call.output.text(
-            f"Not received yet or refused: {' '.join(missing)}. What waits is kept: concord outbox --home {call.home}"
+            f"Not received yet or refused: {' '.join(missing)}. What waits is kept: {call.command('outbox')}"
         )
     return code
 
@@ -387,7 +388,7 @@ def _unusable(file: Path, error: Exception) -> Failure:
         return error
     if isinstance(error, GatewayError):
         failure = failure_of(error, f"{file} cannot be sent")
-        failure.advice = f"`concord alert check {file}` tells more"
+        failure.advice = f"`concord alert check {shlex.quote(str(file))}` tells more"
         failure.code = exit_code_of(error.reason, error.retryable)
         return failure
     return usage(f"{file} cannot be read as an alert", why=f"the connector failed: {type(error).__name__}")

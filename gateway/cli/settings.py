@@ -27,6 +27,13 @@ def register(application: typer.Typer) -> None:
         own = profiles.get(config.partner)
         if own is None:
             warnings.append(f"{config.partners_dir} has no profile of '{config.partner}': nothing can be sent")
+        authorities = {authority.id for authority in own.authorities} if own else set()
+        warnings += [
+            f"system '{item.name}' speaks for '{authority}', which the profile of '{config.partner}' does not know"
+            for item in config.system
+            for authority in item.authorities
+            if own is not None and authority not in authorities
+        ]
         agreements = [agreement.id for agreement in own.agreements] if own else []
         call.output.record(
             {

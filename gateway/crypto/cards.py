@@ -33,6 +33,8 @@ MAX_STEP: Final = 1 << 16
 """How far one card may be ahead of the card before: a thief must not use up the numbers in one step. Who was away for
 years misses a few hundred cards."""
 FINGERPRINT_DIGITS: Final = 40
+NEAR_DIGITS: Final = 4
+"""So many slips are taken for slips. Fewer than one key in 10^28 has a fingerprint so close to a given one."""
 _GROUP_DIGITS: Final = 5
 
 _LABELS: Final[Mapping[KeyPurpose, bytes]] = {KeyPurpose.IDENTITY: b"identity", KeyPurpose.RECOVERY: b"recovery"}
@@ -76,6 +78,35 @@ def _check_digit(digits: str) -> str:
         total = (product + int(digit)) % 10 or 10
         product = total * 2 % 11
     return str((11 - product) % 10)
+
+
+def why_mistyped(given: str, shown: str) -> str:
+    """Return in words why a fingerprint that differs from the one shown is a slip; empty when it may be another key's.
+
+    A slip is what no key has, by length, letters or check digit, or what differs in at most NEAR_DIGITS digits.
+    """
+    digits = given.replace(" ", "").replace("-", "")
+    if not (digits.isascii() and digits.isdigit()):
+        return "the fingerprint given has something else than the digits 0 to 9"
+    if len(digits) != FINGERPRINT_DIGITS:
+        return f"the fingerprint given has {len(digits)} digits; one has {FINGERPRINT_DIGITS}, in 8 groups of 5"
+    if _distance(digits, shown.replace(" ", "")) <= NEAR_DIGITS:
+        return "the fingerprint given is that of the card but for a few digits"
+    if _check_digit(digits[:-1]) != digits[-1]:
+        return "the fingerprint given is nobody's: its last digit, which checks the others, does not fit them"
+    return ""
+
+
+def _distance(first: str, second: str) -> int:
+    """Return how many digits must be changed, put in or left out to make one of the other (Levenshtein)."""
+    row = list(range(len(second) + 1))
+    for index, one in enumerate(first, 1):
+        left = index
+        previous, row = row, [index]
+        for at, other in enumerate(second, 1):
+            left = min(left + 1, previous[at] + 1, previous[at - 1] + (one != other))
+            row.append(left)
+    return row[-1]
 
 
 def same_fingerprint(first: str, second: str) -> bool:

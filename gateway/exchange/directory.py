@@ -19,6 +19,7 @@ from gateway.crypto.cards import (
     verify_first_card,
     verify_key_at,
     verify_next_card,
+    why_mistyped,
 )
 from gateway.crypto.certificates import root_name
 from gateway.crypto.keys import SealKey, VerifyKey
@@ -27,6 +28,7 @@ from gateway.errors import (
     ConcurrentUpdate,
     FieldInvalid,
     FingerprintMismatch,
+    FingerprintMistyped,
     PartnerFrozen,
     PartnerUnknown,
     StoreCorrupt,
@@ -201,17 +203,19 @@ class PartnerDirectory:
 
         Raises:
             CardRejected: The card does not verify, is ours, or does not follow the one we have.
-            FingerprintMismatch: The fingerprint is not that of the card's identity key.
+            FingerprintMistyped: The fingerprint is none, or nearly that of the card's identity key.
+            FingerprintMismatch: It is another one.
             ConcurrentUpdate: Another change came first.
         """
         card = self._codec.decode_card(signed.card)
         if card.partner == self.own:
             raise CardRejected("this is our own card")
-        identity = card.keys_for(KeyPurpose.IDENTITY)
-        if not identity or not any(
-            same_fingerprint(fingerprint(key.public_key), claimed_fingerprint) for key in identity
-        ):
-            raise FingerprintMismatch("the fingerprint given is not that of the card's identity key")
+        shown_fingerprints = [fingerprint(key.public_key) for key in card.keys_for(KeyPurpose.IDENTITY)]
+        if not any(same_fingerprint(shown, claimed_fingerprint) for shown in shown_fingerprints):
+            problem = next(filter(None, (why_mistyped(claimed_fingerprint, shown) for shown in shown_fingerprints)), "")
+            if problem:
+                raise FingerprintMistyped(problem)
+            raise FingerprintMismatch("the fingerprint given is not that of the card's identity key, nor close to it")
         known = self._known.get(card.partner)
         if known is not None and signed.card == known.verified.signed.card:
             return known

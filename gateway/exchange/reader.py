@@ -162,6 +162,16 @@ class MessageReader:
         last = rows[size - 1]
         return rows[:size], _encode(b"p1" + last.create_ms.to_bytes(8, "big") + last.message_id.raw)
 
+    async def find(self, beginning: str, *, sent: bool | None) -> tuple[MessageRow, ...]:
+        """Return the messages whose id, written as a UUID, begins so, newest first; without content."""
+        found: list[MessageRow] = []
+        token = ""
+        while True:
+            rows, token = await self.list(sent=sent, page_size=MAX_PAGE, page_token=token)
+            found += (row for row in rows if str(row.message_id).startswith(beginning))
+            if not token:
+                return tuple(found)
+
     async def watch(self, since_cursor: str) -> AsyncIterator[tuple[tuple[EventRow, ...], str]]:
         """Yield events after a cursor, first those stored, then live, each batch with the cursor after it.
 

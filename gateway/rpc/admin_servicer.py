@@ -1,10 +1,9 @@
 """AdminService: what the command line calls, over the Unix socket in CONCORD_HOME."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from concord.v1 import admin_service_pb2 as pb
-from concord.v1 import exchange_service_pb2 as exchange_pb
 
 from gateway.errors import FieldInvalid
 from gateway.exchange.reader import OpenedMessage
@@ -13,17 +12,19 @@ from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.model.partner import SignedCard
-from gateway.ports import StoredMessage, SubmissionResult
+from gateway.ports import MessageRow, StoredMessage, SubmissionResult
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import partner_from_text, set_time
 from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.convert.view import (
     accepted_to_proto,
+    listed_to_proto,
     mark_from_proto,
     opened_to_proto,
     request_digest,
     request_id_from_text,
+    row_to_proto,
     stored_to_proto,
     time_to_proto,
     validation_to_proto,
@@ -31,6 +32,9 @@ from gateway.rpc.convert.view import (
 from gateway.rpc.rejected import RejectedCaller
 from gateway.rpc.system_views import SystemBackend, rejected_to_proto, system_to_proto
 from gateway.workflow.alert import AlertEvent, AlertState
+
+MAX_CANDIDATES: Final = 10
+"""What a person can tell apart at a glance; whoever sees more types more of the id."""
 
 
 class ConnectorStatus(Protocol):
@@ -154,15 +158,24 @@ class AdminBackend(Protocol):
 
     async def validate_local(self, draft: Draft) -> Validation: ...
 
-    async def inbox(
-        self, page_size: int, page_token: str, *, include_sent: bool
-    ) -> tuple[tuple[OpenedMessage, ...], str]:
+    async def inbox(self, page_size: int, page_token: str, *, include_sent: bool) -> tuple[tuple[MessageRow, ...], str]:
         """Return a page of received messages, newest first, and the next page's token."""
         ...
 
     async def mark_alert(self, sender: PartnerId, message_id: MessageId, event: AlertEvent) -> AlertState:
         """Record what we do with a received alert and return where it stands."""
         ...
+
+    async def find(self, beginning: str, *, include_sent: bool) -> tuple[MessageRow, ...]:
+        """Return the messages whose id begins so, newest first."""
+        ...
+
+    async def open(self, row: MessageRow) -> OpenedMessage:
+        """Return a message with its body. Whoever shows of it calls one of the next two before."""
+        ...
+
+    async def note_shown(self, opened: OpenedMessage) -> None: ...
+    async def note_listed(self, count: int) -> None: ...
 
     async def delivery(self, message_id: MessageId) -> StoredMessage:
         """Return a message that we sent."""
@@ -254,11 +267,13 @@ class AdminServicer:
         return pb.SubmitLocalResponse(accepted=accepted_to_proto(accepted))
 
     async def list_inbox(self, request: pb.ListInboxRequest, _: Caller) -> pb.ListInboxResponse:
-        """Return received messages with their bodies."""
-        messages, token = await self._backend.inbox(
+        """Return received messages with their headlines."""
+        rows, token = await self._backend.inbox(
             request.page_size, request.page_token, include_sent=request.include_sent
         )
-        views: list[exchange_pb.MessageView] = [opened_to_proto(item, own_body=True) for item in messages]
+        # One body at a time in memory: a page of whole ones could be gigabytes.
+        views = [listed_to_proto(await self._backend.open(row)) for row in rows]
+        await self._backend.note_listed(len(views))
         return pb.ListInboxResponse(messages=views, next_page_token=token)
 
     async def mark_inbox_alert(self, request: pb.MarkInboxAlertRequest, _: Caller) -> pb.MarkInboxAlertResponse:
@@ -267,6 +282,16 @@ class AdminServicer:
         event = mark_from_proto(request.mark)
         state = await self._backend.mark_alert(sender, MessageId(request.message_id), event)
         return pb.MarkInboxAlertResponse(alert_state=state.word)
+
+    async def show_message(self, request: pb.ShowMessageRequest, _: Caller) -> pb.ShowMessageResponse:
+        """Return one message with its body, if exactly one has such an id."""
+        rows = await self._backend.find(request.beginning, include_sent=request.include_sent)
+        if len(rows) != 1:
+            candidates = [row_to_proto(row) for row in rows[:MAX_CANDIDATES]]
+            return pb.ShowMessageResponse(candidates=candidates, found=len(rows))
+        opened = await self._backend.open(rows[0])
+        await self._backend.note_shown(opened)
+        return pb.ShowMessageResponse(message=opened_to_proto(opened, own_body=True), found=1)
 
     async def get_delivery(self, request: pb.GetDeliveryRequest, _: Caller) -> pb.GetDeliveryResponse:
         """Return where a sent message stands."""

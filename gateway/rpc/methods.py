@@ -197,6 +197,7 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.AdminService.SubmitLocal": _unary(_ADMIN, DRAFT_BYTES, checked=False),
     "concord.v1.AdminService.ListInbox": _unary(_ADMIN),
     "concord.v1.AdminService.MarkInboxAlert": _unary(_ADMIN),
+    "concord.v1.AdminService.ShowMessage": _unary(_ADMIN),
     "concord.v1.AdminService.GetDelivery": _unary(_ADMIN),
     "concord.v1.AdminService.TestPartner": _unary(_ADMIN),
     "concord.v1.AdminService.ListRejectedCallers": _unary(_ADMIN),

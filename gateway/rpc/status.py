@@ -54,6 +54,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.MessagesWait: Code.FAILED_PRECONDITION,
     errors.CardRejected: Code.INVALID_ARGUMENT,
     errors.FingerprintMismatch: Code.INVALID_ARGUMENT,
+    errors.FingerprintMistyped: Code.INVALID_ARGUMENT,
     errors.NotFound: Code.NOT_FOUND,
     errors.StateConflict: Code.FAILED_PRECONDITION,
     errors.CursorInvalid: Code.INVALID_ARGUMENT,

@@ -139,6 +139,8 @@ class LinkWorker:
         except BaseException:
             await self._drop_lease(epoch)
             raise
+        # The lease stays ours: the next link is opened at once.
+        log.info("link.renewed", partner=self.partner.code, epoch=epoch)
 
     async def _drop_lease(self, epoch: int) -> None:
         """Let another replica, which may reach the partner, have the link before the lease runs out."""
@@ -152,7 +154,13 @@ class LinkWorker:
         now_ms = self._parts.clock.now_ms()
         self.state = LinkState.BACKING_OFF
         self.schedule.failed(now_ms, error.text, urgent=urgent)
-        log.info("link.failed", partner=self.partner.code, reason=error.reason, retry_ms=self.schedule.wait_ms(now_ms))
+        log.info(
+            "link.failed",
+            partner=self.partner.code,
+            reason=error.reason,
+            why=error.text,
+            retry_ms=self.schedule.wait_ms(now_ms),
+        )
 
     async def _urgent_waits(self) -> bool:
         for urgency in (Urgency.U0, Urgency.U1):

@@ -143,6 +143,7 @@ class OpenLink:
         self._settling: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._heard_ms = parts.clock.now_ms()
+        self._opened_ms = self._heard_ms
         self._noted_ms = 0
         self._shared_card: SignedCard | None = None
         self._checkpoints_due_ms = 0
@@ -151,6 +152,9 @@ class OpenLink:
 
     async def carry(self) -> None:
         """Send and settle until the link, the lease or the partner's admission is gone.
+
+        Returns when the partner has ended, in good order, a link that had stood: every stream ends some time, so that
+        whoever calls is checked anew.
 
         Raises:
             GatewayError: Why it ended.
@@ -353,7 +357,12 @@ class OpenLink:
                 self._signal.wake()
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
-        raise PartnerUnreachable("the partner closed the link")
+        # Only a link that has stood: a partner that ends each one at once must not be tried without a pause.
+        lived_ms = self._parts.clock.now_ms() - self._opened_ms
+        if self._under_way or lived_ms < LIVED_S * 1000:
+            raise PartnerUnreachable("the partner closed the link")
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     async def _settle(self, sent: _UnderWay, answer: FrameAnswer) -> None:
         parts = self._parts

@@ -402,7 +402,7 @@ def test_a_national_feed_in_all_its_moods(world):
         until(lambda words=words: words in problems(world.th), f"{words} is not in the status: {problems(world.th)}")
     # The connector as a whole runs, and so does the gateway.
     assert [(item.name, item.state, item.failures) for item in status(world.th).connectors] == [("meteo", "running", 0)]
-    shown = world.th.run("status").stdout
+    shown = world.th.run("status", expect=4).stdout
     assert "meteo   cap running" in shown
     assert "feed loop: more than 3 redirects" in shown
     # Restarted, everything is fetched once more and nothing goes out twice.

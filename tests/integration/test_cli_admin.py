@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -133,6 +134,15 @@ class FakeAdmin(AdminServiceServicer):
     def MarkInboxAlert(self, request, context):
         return self._answer(request, context, pb.MarkInboxAlertResponse(alert_state="noted"))
 
+    def ShowMessage(self, request, context):
+        found = [view for view in self.inbox if str(uuid.UUID(bytes=view.message_id)).startswith(request.beginning)]
+        answer = pb.ShowMessageResponse(found=len(found))
+        if len(found) == 1:
+            answer.message.CopyFrom(found[0])
+        else:
+            answer.candidates.extend(found[:10])
+        return self._answer(request, context, answer)
+
     def GetDelivery(self, request, context):
         states = self.deliveries.pop(0) if len(self.deliveries) > 1 else self.deliveries[0]
         items = []
@@ -183,6 +193,53 @@ def test_status_is_one_object_and_a_table_without_escapes(admin, capsys):
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert "disk" in shown
+
+
+def test_status_says_who_waits_for_whom_and_what_to_do_and_exits_with_4(admin, home, capsys):
+    now_ms = SystemClock().now_ms()
+    down = pb.PartnerQueue(
+        partner="th", waiting=2, urgency="U1", link_state="backing_off", reason="'th' does not answer", turn="them",
+        advice="find out where it stops: `concord partner test th`; telephone their desk if it is urgent",
+    )  # fmt: skip
+    down.oldest_time.FromMilliseconds(now_ms - 300_000)
+    idle = pb.PartnerQueue(partner="vn", link_state="backing_off", reason="closed", turn="nobody")
+    fine = pb.PartnerQueue(partner="la", waiting=1, urgency="U3", link_state="connected", turn="them")
+    fine.oldest_time.FromMilliseconds(now_ms - 20)
+    admin.queues = [fine, down, idle]
+    code, (answer,), _ = run(capsys, "status", "--home", str(home))
+    assert (code, answer["works"]) == (4, False)
+    assert [item["partner"] for item in answer["stuck"]] == ["th", "vn"]
+    assert (answer["stuck"][0]["waiting"], answer["stuck"][0]["turn"]) == (2, "them")
+    assert f"concord partner test th --home {home}`" in answer["stuck"][0]["advice"]
+    assert main(["status", "--home", str(home)]) == 4
+    shown = capsys.readouterr().out
+    assert (
+        "2 messages wait for 'th' since 5 min, the most urgent is U1: 'th' does not answer; it is their turn" in shown
+    )
+    assert "'vn' cannot be reached (closed); nothing waits for it" in shown
+    assert f"partner test vn --home {home}`" in shown
+    assert "all well" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "age_s", "stuck"),
+    [
+        ({"link_state": "connected"}, None, False),
+        ({"link_state": "idle", "waiting": 1}, 1, False),
+        ({"link_state": "idle", "waiting": 1}, 120, True),
+        ({"link_state": "connected", "waiting": 1}, 120, True),
+        ({"link_state": "leased_elsewhere", "waiting": 1}, 120, True),
+        ({"link_state": "frozen"}, None, False),
+        ({"link_state": "frozen", "waiting": 1}, 1, True),
+        ({"link_state": "backing_off"}, None, True),
+    ],
+)
+def test_status_is_well_only_while_nothing_stands_still(admin, capsys, fields, age_s, stuck):
+    queue = pb.PartnerQueue(partner="th", **fields)
+    if age_s is not None:
+        queue.oldest_time.FromMilliseconds(SystemClock().now_ms() - age_s * 1000)
+    admin.queues = [queue]
+    assert run(capsys, "status")[0] == (4 if stuck else 0)
 
 
 def test_outbox_says_for_each_partner_why_and_whose_turn(admin, capsys):
@@ -269,6 +326,14 @@ def test_mismatch_told_by_the_gateway_exits_with_3_and_says_not_to_add(admin, ca
     assert answer["error"]["reason"] == "FINGERPRINT_MISMATCH"
     assert answer["error"]["why"] == "the fingerprint given is not the card's"
     assert "Do not add the card" in told
+
+
+def test_slip_of_the_keyboard_exits_with_1_and_warns_of_nobody(admin, card_file, capsys):
+    admin.error = errors.FingerprintMistyped("the fingerprint given has 39 digits")
+    code, (answer,), told = run(capsys, "partner", "add", str(card_file), "--fingerprint", "1")
+    assert (code, answer["error"]["reason"]) == (1, "FINGERPRINT_MISTYPED")
+    assert "somebody else" not in told
+    assert "Nothing was added" in told
 
 
 def test_freeze_and_thaw_ask_for_opposite_things(admin, capsys):
@@ -542,7 +607,10 @@ def test_id_that_two_senders_gave_is_not_guessed(admin, capsys):
     assert (code, answer["error"]["reason"]) == (1, "AMBIGUOUS")
     assert {item["sender"] for item in answer["error"]["details"]["messages"]} == {"th", "la"}
     assert run(capsys, "inbox", "show", "ffffffff")[1][0]["error"]["reason"] == "NOT_FOUND"
-    assert run(capsys, "inbox", "show", "0")[0] == 1
+    asked = len(admin.asked)
+    for beginning in ("0", "0" * 37, "../../etc", "ก" * 8):
+        assert run(capsys, "inbox", "show", beginning)[0] == 1
+    assert len(admin.asked) == asked
 
 
 def test_socket_that_nobody_listens_on_exits_with_2(home, admin, capsys):

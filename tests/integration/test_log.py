@@ -18,6 +18,7 @@ from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey, VkeySet
 
 from gateway.cli.admin import AdminClient
+from gateway.cli.inbox import find, received
 from gateway.cli.log_files import check_directory, verify_proof_file
 from gateway.errors import Rejected
 from gateway.exchange.keep_log import log_keys, open_with
@@ -151,6 +152,29 @@ async def test_a_message_is_recorded_before_its_content_is_shown(world):
     with AdminClient(world.th.home) as admin:
         admin.log_prove(audit_pb.ProveEntryRequest(message_id=message))
     assert shown() == before + 1
+
+
+async def test_a_list_is_recorded_as_one_list_and_only_what_is_shown_as_shown(world):
+    await in_tree(world.th)
+
+    def recorded() -> dict[str, list]:
+        entries = searched(world.th, types=["message-shown", "list-shown"], actor="operator").entries
+        return {kind: [e.step for e in entries if e.step.type == kind] for kind in ("message-shown", "list-shown")}
+
+    before = recorded()
+    with AdminClient(world.th.home) as admin:
+        listed = list(received(admin, 100_000))
+        shown = find(admin, world.ids[2], include_sent=True)
+    assert len(listed) == COUNT
+    assert all(view.body.alert.infos[0].headline for view in listed)
+    assert not any(view.body.alert.identifier or view.body.alert.infos[0].description for view in listed)
+    assert shown.body.alert.identifier == "bench-00000002"
+    await in_tree(world.th)
+    after = recorded()
+    (now_listed,) = after["list-shown"][: len(after["list-shown"]) - len(before["list-shown"])]
+    assert now_listed.detail == f"{COUNT} messages"
+    (now_shown,) = after["message-shown"][: len(after["message-shown"]) - len(before["message-shown"])]
+    assert str(uuid.UUID(bytes=now_shown.message_id)) == world.ids[2]
 
 
 async def test_a_search_finds_by_every_filter_in_pages_that_miss_nothing(world):

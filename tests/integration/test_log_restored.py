@@ -67,9 +67,9 @@ async def refuses(gateway: QuickGateway, expected: str) -> None:
     head = head_of(gateway)
     assert expected in head.problem
     before = signed_sizes(gateway)
-    told = await asyncio.to_thread(gateway.ask, "status")
+    told = await asyncio.to_thread(gateway.ask, "status", expect=4)
     assert told["log_problem"] == head.problem
-    shown = await asyncio.to_thread(gateway.run, "status")
+    shown = await asyncio.to_thread(gateway.run, "status", expect=4)
     assert "exchange log: " in shown.stdout
     assert "all well" not in shown.stdout
     assert "PROBLEM" in (await asyncio.to_thread(gateway.run, "log", "head")).stdout
@@ -148,7 +148,7 @@ async def test_a_damaged_log_is_named_and_messages_go_on(tmp_path):
             store.commit()
         await asyncio.to_thread(th.start)
         await eventually(lambda: bool(head_of(th).problem), 30)
-        assert (await asyncio.to_thread(th.ask, "status"))["log_problem"]
+        assert (await asyncio.to_thread(th.ask, "status", expect=4))["log_problem"]
         await hand_in(cn, 10)
         assert head_of(th).waiting > 0
         done = await asyncio.to_thread(th.run, "log", "check", expect=None)

@@ -52,22 +52,29 @@ async def test_registrations_count_at_once_and_end_at_once(tmp_path):
         return await asyncio.to_thread(th.ask, *words)
 
     try:
-        added = await ask("system", "add", "flood", "--authority", "th/ddpm")
-        assert (added["name"], added["authorities"], added["in_settings"]) == ("flood", ["th/ddpm"], False)
+        added = await ask("system", "add", "flood", "--authority", "th/disaster-prevention")
+        assert (added["name"], added["authorities"], added["in_settings"]) == (
+            "flood",
+            ["th/disaster-prevention"],
+            False,
+        )
         assert stat.S_IMODE((th.home / "certs/system-flood.key.pem").stat().st_mode) == 0o600
         assert stat.S_IMODE((th.home / "systems.json").stat().st_mode) == 0o600
         hostile = {
-            ("system", "add", "flood", "--authority", "th/ddpm"): "STATE_CONFLICT",
+            ("system", "add", "flood", "--authority", "th/disaster-prevention"): "STATE_CONFLICT",
             ("system", "add", "other", "--authority", "vn/police"): "FIELD_INVALID",
-            ("system", "add", "fl\u200bood", "--authority", "th/ddpm"): "FIELD_INVALID",
-            ("system", "add", "\u202edoolf", "--authority", "th/ddpm"): "FIELD_INVALID",
-            ("system", "add", "../flood", "--authority", "th/ddpm"): "FIELD_INVALID",
+            ("system", "add", "fl\u200bood", "--authority", "th/disaster-prevention"): "FIELD_INVALID",
+            ("system", "add", "\u202edoolf", "--authority", "th/disaster-prevention"): "FIELD_INVALID",
+            ("system", "add", "../flood", "--authority", "th/disaster-prevention"): "FIELD_INVALID",
             ("system", "remove", "nobody", "--yes"): "NOT_FOUND",
         }
         for words, expected in hostile.items():
             done = await asyncio.to_thread(th.run, *words, expect=None)
             assert done.returncode in {1, 3}, words
             assert expected in done.stderr, (words, done.stderr)
+        unknown = await asyncio.to_thread(th.run, "system", "add", "typo", "--authority", "th/disaster", expect=1)
+        assert "'th/disaster' is not in the profile of 'th'" in unknown.stderr
+        assert "th/disaster-prevention, th/foreign-affairs, th/royal-police" in unknown.stderr
         assert sorted(path.name for path in (th.home / "certs").iterdir() if path.name.startswith(".")) == []
 
         await run("auditor", "add", "court")
@@ -93,7 +100,7 @@ async def test_registrations_count_at_once_and_end_at_once(tmp_path):
             assert await reason(listed(flood)) == "CALLER_UNKNOWN"
 
             # The name given again opens nothing to the certificates that it had before.
-            await run("system", "add", "flood", "--authority", "th/ddpm")
+            await run("system", "add", "flood", "--authority", "th/disaster-prevention")
             assert await reason(listed(flood)) == "CALLER_UNKNOWN"
             async with secure(th, "system-flood") as again:
                 assert await reason(listed(again)) == ""

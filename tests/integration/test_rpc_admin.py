@@ -9,6 +9,7 @@ import grpc
 import pytest
 from concord.v1 import admin_service_pb2 as pb
 from concord.v1 import exchange_service_pb2 as exchange_pb
+from concord.v1 import message_pb2
 from concord.v1.admin_service_pb2_grpc import AdminServiceStub
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
@@ -121,7 +122,20 @@ class MemoryBackend:
         )
 
     async def inbox(self, page_size, page_token, *, include_sent):
-        return (OpenedMessage(*stored(VN, 1)),), f"{page_size}{page_token}"
+        return (stored(VN, 1)[0].row,), f"{page_size}{page_token}"
+
+    async def find(self, beginning, *, include_sent):
+        rows = [stored(VN, number)[0].row for number in range(1, 13)]
+        return tuple(row for row in rows if str(row.message_id).startswith(beginning))
+
+    async def open(self, row):
+        return OpenedMessage(*stored(row.sender, row.message_id.raw[-1]))
+
+    async def note_shown(self, opened):
+        self.calls.append(("shown", opened.stored.row.message_id))
+
+    async def note_listed(self, count):
+        self.calls.append(("listed", count))
 
     async def delivery(self, message_id):
         if message_id != MessageId(b"m" * 16):
@@ -286,11 +300,26 @@ async def test_a_draft_is_submitted_or_only_validated(admin):
     assert (request_id, draft.body) == ((5).to_bytes(16, "big"), BODY)
 
 
-async def test_the_inbox_shows_bodies_and_a_delivery_its_receipts(admin):
-    stub, _ = admin
+async def test_the_inbox_shows_headlines_and_one_message_its_body_each_recorded_as_what_it_was(admin):
+    stub, backend = admin
     inbox = await stub.ListInbox(pb.ListInboxRequest(page_size=7, page_token="t"), timeout=5)
-    assert inbox.messages[0].body.SerializeToString(deterministic=True) == BODY_BYTES
+    assert inbox.messages[0].body == message_pb2.Body(authority=BODY.authority.name)
     assert inbox.next_page_token == "7t"
+    assert backend.calls == [("listed", 1)]
+    backend.calls.clear()
+    last = str(stored(VN, 12)[0].row.message_id)
+    shown = await stub.ShowMessage(pb.ShowMessageRequest(beginning=last), timeout=5)
+    assert shown.message.body.SerializeToString(deterministic=True) == BODY_BYTES
+    assert backend.calls == [("shown", MessageId((12).to_bytes(16, "big")))]
+    backend.calls.clear()
+    several = await stub.ShowMessage(pb.ShowMessageRequest(beginning=last[:-1]), timeout=5)
+    assert (several.found, several.HasField("message"), len(several.candidates)) == (12, False, 10)
+    assert not any(candidate.HasField("body") for candidate in several.candidates)
+    assert (await stub.ShowMessage(pb.ShowMessageRequest(beginning="ffffff"), timeout=5)).found == 0
+    for beginning in ("", "00000", "00000G", "0" * 37, "ก" * 6):
+        code, told = await refusal(stub.ShowMessage(pb.ShowMessageRequest(beginning=beginning), timeout=5))
+        assert (code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID")
+    assert backend.calls == []
     delivery = await stub.GetDelivery(pb.GetDeliveryRequest(message_id=b"m" * 16), timeout=5)
     assert delivery.message.deliveries[0].proof.issuer == "vn"
 

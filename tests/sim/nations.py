@@ -85,6 +85,8 @@ class Network:
     frames: int = 0
     reverse: bool = False
     """Envelopes of a frame arrive in reverse order, one frame each."""
+    links: list["SimLink"] = field(default_factory=list)
+    """All that were opened, the newest last."""
 
 
 class SimLink:
@@ -95,6 +97,12 @@ class SimLink:
         self._source = source
         self._target = target
         self._answers: asyncio.Queue[FrameAnswer | None] = asyncio.Queue()
+        self._over = asyncio.Event()
+        network.links.append(self)
+
+    def end(self) -> None:
+        """End it in good order, as the other side does with every stream after a time."""
+        self._over.set()
 
     async def send(self, frame: OutgoingFrame) -> None:
         network = self._network
@@ -121,7 +129,16 @@ class SimLink:
 
     async def answers(self) -> AsyncIterator[FrameAnswer]:
         while True:
-            answer = await self._answers.get()
+            coming = asyncio.ensure_future(self._answers.get())
+            over = asyncio.ensure_future(self._over.wait())
+            try:
+                await asyncio.wait({coming, over}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    return
+                answer = coming.result()
+            finally:
+                coming.cancel()
+                over.cancel()
             if answer is None:
                 raise PartnerUnreachable("the link was cut")
             yield answer

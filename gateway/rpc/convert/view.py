@@ -25,6 +25,11 @@ _MARKS = {
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE | re.ASCII)
 
+LISTED_CHARACTERS: Final = 200
+"""Of a text in a list; CAP 1.2 wants headlines of 160."""
+LISTED_INFOS: Final = 40
+"""So a page of the 1,000 worst alerts still fits in an answer, and no partner can stop the listing."""
+
 
 def request_id_from_text(text: str) -> bytes:
     """Return the 16 bytes of a request id.
@@ -147,6 +152,23 @@ def opened_to_proto(opened: OpenedMessage, *, own_body: bool = False) -> pb.Mess
     if opened.body_bytes is not None and (own_body or not opened.stored.row.sent):
         # The very bytes that were sealed: parsed, never rebuilt from the model.
         message.body.CopyFrom(message_pb2.Body.FromString(opened.body_bytes))
+    return message
+
+
+def listed_to_proto(opened: OpenedMessage) -> pb.MessageView:
+    """Return a message as a list shows it: of its body who speaks and the headlines, and nothing that is read alone."""
+    message = stored_to_proto(opened.stored)
+    if opened.body_bytes is not None:
+        body = message_pb2.Body.FromString(opened.body_bytes)
+        message.body.authority = body.authority
+        if body.HasField("alert"):
+            message.body.alert.alert_type = body.alert.alert_type
+            for info in body.alert.infos[:LISTED_INFOS]:
+                message.body.alert.infos.add(
+                    language=info.language,
+                    event=info.event[:LISTED_CHARACTERS],
+                    headline=info.headline[:LISTED_CHARACTERS],
+                )
     return message
 
 

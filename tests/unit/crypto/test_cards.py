@@ -16,6 +16,7 @@ from gateway.crypto.cards import (
     verify_first_card,
     verify_key_at,
     verify_next_card,
+    why_mistyped,
 )
 from gateway.crypto.keys import OpenKey, SignKey
 from gateway.errors import CardRejected, EnvelopeRejected
@@ -269,6 +270,40 @@ def test_a_fingerprint_is_eight_groups_of_five_digits():
     assert [len(group) for group in groups] == [5] * 8
     assert text.replace(" ", "").isdigit()
     assert text != fingerprint(OTHER.verify_key.public)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: "", "something else than the digits"),
+        (lambda text: "0x" + text[2:], "something else than the digits"),
+        (lambda text: text.replace("1", "\u0661").replace("0", "\u0660").replace("7", "\u0667"), "something else"),
+        (lambda text: text[:-1], "39 digits"),
+        (lambda text: text + "0", "41 digits"),
+        (lambda text: "1", "1 digits"),
+        (lambda text: changed(text, 3), "but for a few digits"),
+        (lambda text: changed(text, 0, 11, 20, 38), "but for a few digits"),
+        (lambda text: text[1] + text[0] + text[2:], "but for a few digits"),
+        # One left out and one too many: every digit between stands one place off.
+        (lambda text: text[:5] + text[6:] + "3", "but for a few digits"),
+        (lambda text: changed(fingerprint(OTHER.verify_key.public).replace(" ", ""), 7), "is nobody's"),
+    ],
+)
+def test_a_slip_is_told_from_another_fingerprint(change, told):
+    shown = fingerprint(IDENTITY.verify_key.public)
+    given = change(shown.replace(" ", ""))
+    assert told in why_mistyped(given, shown)
+    assert not same_fingerprint(given, shown)
+
+
+def changed(digits: str, *places: int) -> str:
+    return "".join(str((int(digit) + 1) % 10) if at in places else digit for at, digit in enumerate(digits))
+
+
+def test_a_fingerprint_that_another_key_has_is_no_slip():
+    shown = fingerprint(IDENTITY.verify_key.public)
+    assert why_mistyped(fingerprint(OTHER.verify_key.public), shown) == ""
+    assert why_mistyped(fingerprint(OTHER.verify_key.public).replace(" ", "-"), shown) == ""
 
 
 def test_fingerprints_are_compared_but_for_spaces_and_dashes():
