@@ -100,6 +100,7 @@ class Administration:
             log_size=head.size,
             log_checkpoint_ms=None if head.checkpoint is None else head.checkpoint.time_ms,
             log_problem="" if problem is None else problem.text,
+            log_findings=await parts.log_keeper.theirs.findings(),
             telemetry=parts.telemetry.state(),
         )
 

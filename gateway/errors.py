@@ -404,8 +404,15 @@ class LogRolledBack(Broken):
     advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
 
 
+class PartnerLogWentBack(Broken):
+    """A partner's log has fewer entries than it once signed: a copy was restored, or two gateways run as one."""
+
+    reason = "PARTNER_LOG_WENT_BACK"
+    advice = "Ask the partner which entries it lost. Both checkpoints are kept: concord log head."
+
+
 class LogForked(Broken):
-    """A log states two different trees of one size: one of the two statements is false."""
+    """A log states two trees that do not grow one out of the other: one of the two statements is false."""
 
     reason = "LOG_FORKED"
     advice = "Keep both checkpoints: together they are evidence. Ask the partner's auditors, and freeze the partner."

@@ -858,22 +858,45 @@ class Seen(IntEnum):
     KNOWN = 2
     OLDER = 3
     FORK = 4
-    """Another tree of the same size under the same name: evidence against the partner, kept for good."""
+    """Another tree of the same size under the same name, or a larger one that does not follow: kept for good."""
     TOO_MANY = 5
     """The partner has given its log more names than anybody has use for; not kept."""
+    UNPROVEN = 6
+    """Larger, and nothing was shown from one that is kept; not kept."""
+    WENT_BACK = 7
+    """Smaller, from a log that has to know better: kept beside the newer one."""
+
+
+class Finding(IntEnum):
+    """What a checkpoint that is kept says about its log. Numbers are stored."""
+
+    NONE = 0
+    FORKED = 1
+    WENT_BACK = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepPartnerCheckpoint(Operation[Seen]):
-    """Remember the newest checkpoint seen of a partner's log, and any that contradicts one kept."""
+    """Remember the newest checkpoint seen of a partner's log, and any that speaks against the log.
+
+    A checkpoint that is kept is never replaced by one that was not proved to follow from it.
+    """
 
     partner: PartnerId
     origin: str
     checkpoint: Checkpoint
+    basis: tuple[int, bytes] | None
+    """Size and root of a checkpoint, kept when this one was judged, that the partner's proof was held against."""
+    follows: bool
+    """What the proof came to."""
+    knows_newer: bool
+    """The partner showed it although it knew that we saw a newer one, or could not but know."""
     newer_log: LogEntry | None
     """Recorded with a newer one."""
     fork_log: LogEntry
     """Recorded with one that contradicts another."""
+    back_log: LogEntry
+    """Recorded with the first one that shows that the log went back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -997,7 +1020,7 @@ class SeenCheckpoint:
     partner: PartnerId
     origin: str
     checkpoint: Checkpoint
-    forked: bool
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -1128,6 +1151,19 @@ class ShownProof:
     disclosure: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownLogs:
+    """What one gateway shows another of both their logs, not verified."""
+
+    checkpoint: bytes
+    """Its own newest; empty before the first."""
+    seen: bytes
+    """The newest that it saw of the other's log; empty when it saw none."""
+    proven_from: int
+    """Size from which the consistency proof leads to its checkpoint; 0 when it proves nothing."""
+    consistency: tuple[bytes, ...]
+
+
 class Carrier(Protocol):
     """Moves envelopes and receipts to one partner."""
 
@@ -1155,10 +1191,8 @@ class Carrier(Protocol):
         """
         ...
 
-    async def exchange_checkpoints(
-        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
-    ) -> tuple[bytes, bytes]:
-        """Show our newest checkpoint and the newest seen of the partner's log; return the same from it.
+    async def exchange_checkpoints(self, identity: LinkIdentity, card: Card, shown: ShownLogs) -> ShownLogs:
+        """Show where our log stands and what we saw of the partner's; return the same from it, not verified.
 
         Raises:
             PartnerUnreachable: No answer, or not the partner.

@@ -11,7 +11,7 @@ from gateway.cli.failure import ExitCode, Failure, usage
 from gateway.cli.views import id_text, instant, moment
 
 if TYPE_CHECKING:
-    from concord.v1.audit_service_pb2 import GetHeadResponse, LogEntryView, SearchEntriesRequest
+    from concord.v1.audit_service_pb2 import GetHeadResponse, LogEntryView, SearchEntriesRequest, SeenCheckpoint
 
     from gateway.cli.admin import AdminClient
 
@@ -269,6 +269,7 @@ def show_head(call: Call, head: "GetHeadResponse") -> None:
                     "size": item.size,
                     "time": instant(item, "time"),
                     "forked": item.forked,
+                    "went_back": item.went_back,
                 }
                 for item in head.seen
             ],
@@ -288,11 +289,15 @@ def show_head(call: Call, head: "GetHeadResponse") -> None:
             *((("PROBLEM", head.problem),) if head.problem else ()),
         ]
     )
-    rows = [
-        [item.partner, str(item.size), moment(item, "time"), "CONTRADICTS ANOTHER" if item.forked else "", item.origin]
-        for item in head.seen
-    ]
+    rows = [[item.partner, str(item.size), moment(item, "time"), finding_of(item), item.origin] for item in head.seen]
     call.output.table(["partner's log", "entries", "seen", "", "name"], rows, "No partner's log was seen yet.")
+
+
+def finding_of(seen: "SeenCheckpoint") -> str:
+    """Return in capitals what a checkpoint says against its log."""
+    if seen.forked:
+        return "CONTRADICTS ANOTHER"
+    return "WENT BACK" if seen.went_back else ""
 
 
 def watch_check(call: Call, admin: "AdminClient") -> dict[str, Any]:

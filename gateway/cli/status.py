@@ -47,6 +47,7 @@ def register(application: typer.Typer) -> None:
                 "log_size": answer.log_size,
                 "log_checkpoint_time": instant(answer, "log_checkpoint_time"),
                 "log_problem": answer.log_problem,
+                "log_findings": list(answer.log_findings),
                 "telemetry": list(answer.telemetry),
                 "warnings": list(answer.warnings),
             }
@@ -71,11 +72,13 @@ def register(application: typer.Typer) -> None:
                 ),
                 ("log", f"{answer.log_size} entries, {_signed(answer)}"),
                 *((("problem", f"exchange log: {answer.log_problem}"),) if answer.log_problem else ()),
+                *(("problem", visible(finding)) for finding in answer.log_findings),
                 *(("telemetry", item) for item in answer.telemetry),
                 *(("warning", warning) for warning in answer.warnings),
             ]
         )
-        if not answer.warnings and not answer.log_problem and not any(item.problems for item in answer.connectors):
+        quiet = not answer.warnings and not answer.log_problem and not answer.log_findings
+        if quiet and not any(item.problems for item in answer.connectors):
             call.output.text("all well")
 
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import LogInconsistent, NotFound, Rejected
-from gateway.exchange.keep_log import LogKeeper, open_with
+from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.log_keys import open_with
 from gateway.exchange.steps import step
 from gateway.ids import PartnerId
 from gateway.ports import (

@@ -69,6 +69,8 @@ class GatewayStatus:
     log_checkpoint_ms: int | None = None
     log_problem: str = ""
     """Why the log is not signed any more; empty when all is well."""
+    log_findings: tuple[str, ...] = ()
+    """What partners' logs are found to have done."""
     telemetry: tuple[str, ...] = ()
     """Where metrics and traces go, in words; empty when nowhere."""
 
@@ -195,6 +197,7 @@ class AdminServicer:
             ],
             log_size=status.log_size,
             log_problem=status.log_problem,
+            log_findings=status.log_findings,
             telemetry=status.telemetry,
         )
         if status.log_checkpoint_ms is not None:

@@ -6,11 +6,12 @@ from typing import Final
 from concord.v1 import audit_service_pb2 as pb
 
 from gateway.errors import FieldInvalid, PageTokenInvalid
-from gateway.exchange.keep_log import LogKeeper, signers_of
+from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.log_keys import signers_of
 from gateway.exchange.prove_receipt import ReceiptProver
 from gateway.exchange.read_log import CheckProgress, LogReader
 from gateway.ids import MessageId, PartnerId
-from gateway.ports import LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
+from gateway.ports import Finding, LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import set_time, sized, time_from_proto
 from gateway.rpc.convert.view import time_to_proto
@@ -52,7 +53,8 @@ class AuditServicer:
                     size=item.checkpoint.size,
                     time=time_to_proto(item.checkpoint.time_ms),
                     checkpoint=item.checkpoint.note,
-                    forked=item.forked,
+                    forked=item.finding is Finding.FORKED,
+                    went_back=item.finding is Finding.WENT_BACK,
                 )
                 for item in await self._store.read(PartnerCheckpoints())
             ],

@@ -97,8 +97,8 @@ CARD_BYTES: Final = 70_000
 """partner.proto: a card of 64 KiB with up to four signatures."""
 REQUEST_BYTES: Final = 32_768
 """A certificate request of 16 KiB with a name and up to 64 authorities of 128 bytes."""
-CHECKPOINTS_BYTES: Final = 34_000
-"""Two checkpoints of 16 KiB."""
+CHECKPOINTS_BYTES: Final = 37_000
+"""Two checkpoints of 16 KiB and a proof of 64 hashes."""
 FRAME_BYTES: Final = 4 << 20
 """A frame of a link, or of streamed submissions."""
 STREAM_AGE_S: Final = 3600.0

@@ -10,6 +10,7 @@ from gateway.store import (
     leases,
     log,
     log_reading,
+    partner_logs,
     partners,
     receipts,
     receiving,
@@ -41,7 +42,7 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.AppendLog: log.append_log,
     ports.OpenLog: one_by_one(log.open_log),
     ports.EraseDisclosure: one_by_one(log.erase_disclosure),
-    ports.KeepPartnerCheckpoint: one_by_one(log.keep_partner_checkpoint),
+    ports.KeepPartnerCheckpoint: one_by_one(partner_logs.keep_partner_checkpoint),
     # After everything that enqueues, so that what shares the commit is in the tree with it.
     ports.IntegrateLog: one_by_one(log.integrate_log),
     ports.CommitCheckpoint: one_by_one(log.commit_checkpoint),
@@ -76,7 +77,7 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.ReadLog: log_reading.read_log,
     ports.SearchLog: log_reading.search_log,
     ports.Checkpoints: log_reading.checkpoints,
-    ports.PartnerCheckpoints: log_reading.partner_checkpoints,
+    ports.PartnerCheckpoints: partner_logs.partner_checkpoints,
 }
 
 

@@ -10,7 +10,7 @@ Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log"
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import Integer, bindparam, delete, distinct, func, select, update
+from sqlalchemy import Integer, bindparam, delete, select, update
 
 from gateway.errors import LogInconsistent
 from gateway.ports import (
@@ -18,10 +18,8 @@ from gateway.ports import (
     CommitCheckpoint,
     EraseDisclosure,
     IntegrateLog,
-    KeepPartnerCheckpoint,
     LogEntry,
     OpenLog,
-    Seen,
 )
 from gateway.store.log_tables import (
     TILES,
@@ -32,7 +30,6 @@ from gateway.store.log_tables import (
     log_state,
     log_tile,
     log_waiting,
-    partner_checkpoint,
 )
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.transaction import LogColumns, Session, Transaction
@@ -72,40 +69,6 @@ ONE_TILE: Final = Statement(select(log_tile.c.hashes).where(log_tile.c.id == bin
 LAST_CHECKPOINT: Final = Statement(select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1)))
 ADD_CHECKPOINT: Final = Insert(log_checkpoint)
 PUT_MARK: Final = Insert(log_mark, key=("id",), replace=("size", "root"))
-SEEN_OF: Final = Statement(
-    select(partner_checkpoint.c.size, partner_checkpoint.c.root, partner_checkpoint.c.forked)
-    .where(
-        partner_checkpoint.c.partner == bindparam("of_partner"), partner_checkpoint.c.origin == bindparam("of_origin")
-    )
-    .with_for_update()
-)
-ORIGINS_OF: Final = Statement(
-    select(func.count(distinct(partner_checkpoint.c.origin))).where(
-        partner_checkpoint.c.partner == bindparam("of_partner")
-    )
-)
-MAX_ORIGINS: Final = 16
-"""Names kept of one partner's logs: a log begins anew after a loss, which happens once in years."""
-MAX_FORKED: Final = 64
-"""Contradicting checkpoints kept of one log: one pair proves it, and a hostile partner can sign any number."""
-ADD_SEEN: Final = Insert(partner_checkpoint, skip_known=True)
-MARK_FORKED: Final = Statement(
-    update(partner_checkpoint)
-    .where(
-        partner_checkpoint.c.partner == bindparam("of_partner"),
-        partner_checkpoint.c.origin == bindparam("of_origin"),
-        partner_checkpoint.c.size == bindparam("of_size"),
-    )
-    .values(forked=constant(1))
-)
-DROP_OLDER: Final = Statement(
-    delete(partner_checkpoint).where(
-        partner_checkpoint.c.partner == bindparam("of_partner"),
-        partner_checkpoint.c.origin == bindparam("of_origin"),
-        partner_checkpoint.c.size < bindparam("of_size"),
-        partner_checkpoint.c.forked == constant(0),
-    )
-)
 ERASE: Final = Statement(delete(log_disclosure).where(log_disclosure.c.position == bindparam("of_position")))
 
 
@@ -215,34 +178,6 @@ def commit_checkpoint(tx: Transaction, operation: CommitCheckpoint) -> bool:
     tx.insert(ADD_CHECKPOINT, [(checkpoint.size, checkpoint.time_ms, checkpoint.root, checkpoint.note)])
     tx.touch("log")
     return True
-
-
-def keep_partner_checkpoint(tx: Transaction, operation: KeepPartnerCheckpoint) -> Seen:
-    """Remember a partner's checkpoint."""
-    new = operation.checkpoint
-    place = {"of_partner": operation.partner.code, "of_origin": operation.origin}
-    kept = tx.rows(SEEN_OF, **place)
-    alike = [(root, forked) for size, root, forked in kept if size == new.size]
-    if any(root == new.root or forked for root, forked in alike):
-        # Two trees of one size are all that is needed to show that a log is forked.
-        return Seen.KNOWN
-    fork = bool(alike)
-    if fork and sum(forked for *_, forked in kept) >= MAX_FORKED:
-        return Seen.KNOWN
-    if not fork and any(size > new.size for size, *_ in kept):
-        return Seen.OLDER
-    if not kept and (tx.row(ORIGINS_OF, of_partner=operation.partner.code) or (0,))[0] >= MAX_ORIGINS:
-        return Seen.TOO_MANY
-    row = (operation.partner.code, operation.origin, new.size, new.time_ms, new.root, new.note, int(fork))
-    tx.insert(ADD_SEEN, [row])
-    if fork:
-        tx.run(MARK_FORKED, **place, of_size=new.size)
-        add_log(tx, [operation.fork_log])
-        return Seen.FORK
-    tx.run(DROP_OLDER, **place, of_size=new.size)
-    if operation.newer_log is not None:
-        add_log(tx, [operation.newer_log])
-    return Seen.NEWER
 
 
 def erase_disclosure(tx: Transaction, operation: EraseDisclosure) -> bool:

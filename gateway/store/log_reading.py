@@ -5,7 +5,6 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, or_, select
 
 from gateway.errors import FieldInvalid, LogInconsistent
-from gateway.ids import PartnerId
 from gateway.ports import (
     Checkpoint,
     Checkpoints,
@@ -13,7 +12,6 @@ from gateway.ports import (
     LogHead,
     LogMatches,
     LogRecord,
-    PartnerCheckpoints,
     ProveConsistency,
     ProveInclusion,
     ReadLog,
@@ -21,7 +19,6 @@ from gateway.ports import (
     ReadTile,
     RootAt,
     SearchLog,
-    SeenCheckpoint,
 )
 from gateway.store.log import LAST_CHECKPOINT, StoredTiles
 from gateway.store.log_tables import (
@@ -31,7 +28,6 @@ from gateway.store.log_tables import (
     log_mark,
     log_state,
     log_waiting,
-    partner_checkpoint,
 )
 from gateway.store.statement import Statement, constant
 from gateway.store.transaction import Row, Session
@@ -74,12 +70,6 @@ CHECKPOINTS: Final = Statement(
     .where(log_checkpoint.c.size > bindparam("after_size"))
     .order_by(log_checkpoint.c.size)
     .limit(bindparam("max_rows", type_=Integer))
-)
-SEEN: Final = Statement(select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size))
-SEEN_OF: Final = Statement(
-    select(*partner_checkpoint.c)
-    .where(partner_checkpoint.c.partner == bindparam("of_partner"))
-    .order_by(partner_checkpoint.c.size)
 )
 
 
@@ -229,17 +219,3 @@ def search_log(session: Session, query: SearchLog) -> LogMatches:
 def checkpoints(session: Session, query: Checkpoints) -> tuple[Checkpoint, ...]:
     """Return checkpoints of ours."""
     return tuple(_checkpoint(row) for row in session.rows(CHECKPOINTS, after_size=query.after, max_rows=query.max_rows))
-
-
-def partner_checkpoints(session: Session, query: PartnerCheckpoints) -> tuple[SeenCheckpoint, ...]:
-    """Return what is kept of partners' logs."""
-    rows = session.rows(SEEN) if query.partner is None else session.rows(SEEN_OF, of_partner=query.partner.code)
-    return tuple(
-        SeenCheckpoint(
-            partner=PartnerId(code),
-            origin=origin,
-            checkpoint=Checkpoint(size=size, root=root, time_ms=time_ms, note=note),
-            forked=bool(forked),
-        )
-        for code, origin, size, time_ms, root, note, forked in rows
-    )

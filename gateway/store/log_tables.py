@@ -90,10 +90,10 @@ partner_checkpoint = Table(
     Column("time_ms", _Big, nullable=False),
     Column("root", LargeBinary, nullable=False),
     Column("note", LargeBinary, nullable=False),
-    Column("forked", SmallInteger, nullable=False),
+    Column("finding", SmallInteger, nullable=False),
     PrimaryKeyConstraint("partner", "origin", "size", "root"),
 )
-"""The newest checkpoint seen of each partner's log, and both of two that contradict each other."""
+"""The newest checkpoint seen of each partner's log, and every one that speaks against its log."""
 
 log_mark = Table(
     "log_mark",

@@ -12,6 +12,7 @@ from gateway.ports import (
     Checkpoints,
     CommitCheckpoint,
     EraseDisclosure,
+    Finding,
     IntegrateLog,
     KeepPartnerCheckpoint,
     LogFilter,
@@ -26,7 +27,7 @@ from gateway.ports import (
     SearchLog,
     Seen,
 )
-from gateway.store.log import MAX_FORKED, MAX_ORIGINS
+from gateway.store.partner_logs import MAX_FORKED, MAX_ORIGINS
 from gateway.translog.disclosure import disclose, verify_disclosure
 from gateway.translog.entry import EventType
 from gateway.translog.merkle import EMPTY_ROOT, leaf_hash, verify_consistency, verify_inclusion
@@ -195,48 +196,65 @@ async def test_a_checkpoint_is_kept_once_in_order_and_marked(store):
     assert await store.read(Checkpoints(after=3, max_rows=10)) == ()
 
 
-async def test_partners_checkpoints_keep_the_newest_and_every_contradiction(store):
-    def seen(size, root, partner=TH, origin="th.concord/log"):
-        newer, fork = entries(2)
-        return KeepPartnerCheckpoint(
-            partner=partner, origin=origin, checkpoint=checkpoint(size, root), newer_log=newer, fork_log=fork
-        )
+def shown(size, root, basis=None, *, follows=True, partner=TH, origin="th.concord/log", knows_newer=False):
+    newer, fork, back = entries(3)
+    return KeepPartnerCheckpoint(
+        partner=partner, origin=origin, checkpoint=checkpoint(size, root), basis=basis, follows=follows,
+        knows_newer=knows_newer, newer_log=newer, fork_log=fork, back_log=back,
+    )  # fmt: skip
 
+
+async def test_partners_checkpoints_keep_the_newest_and_every_contradiction(store):
     a, b = blob("a"), blob("b")
-    assert await store.write(seen(5, a)) is Seen.NEWER
-    assert await store.write(seen(5, a)) is Seen.KNOWN
-    assert await store.write(seen(4, a)) is Seen.OLDER
-    assert await store.write(seen(9, a)) is Seen.NEWER
+    assert await store.write(shown(5, a)) is Seen.NEWER
+    assert await store.write(shown(5, a)) is Seen.KNOWN
+    assert await store.write(shown(4, a)) is Seen.OLDER
+    assert await store.write(shown(9, a)) is Seen.UNPROVEN
+    assert await store.write(shown(9, a, (4, a))) is Seen.UNPROVEN
+    assert await store.write(shown(9, a, (5, b))) is Seen.UNPROVEN
+    assert await store.write(shown(9, a, (5, a))) is Seen.NEWER
+    assert await store.write(shown(10, a, (5, a))) is Seen.UNPROVEN, "what it was judged by is not the newest any more"
     assert [item.checkpoint.size for item in await store.read(PartnerCheckpoints())] == [9]
-    assert await store.write(seen(9, b)) is Seen.FORK
-    assert await store.write(seen(12, a)) is Seen.NEWER
+    assert await store.write(shown(9, b)) is Seen.FORK
+    assert await store.write(shown(12, a, (9, b))) is Seen.NEWER, "it goes on from one of the two"
     kept = await store.read(PartnerCheckpoints())
-    assert [(item.checkpoint.size, item.forked) for item in kept] == [(9, True), (9, True), (12, False)]
+    assert [(item.checkpoint.size, item.finding) for item in kept] == [
+        (9, Finding.FORKED), (9, Finding.FORKED), (12, Finding.NONE),
+    ]  # fmt: skip
     assert await store.read(PartnerCheckpoints(TH)) == kept
     assert await store.read(PartnerCheckpoints(LA)) == ()
-    assert await store.write(seen(9, a, LA)) is Seen.NEWER, "another partner's log is another log"
+    assert await store.write(shown(9, a, partner=LA)) is Seen.NEWER, "another partner's log is another log"
     assert (await store.read(ReadLogHead())).waiting == 5, "each that was kept is an entry"
 
 
-async def test_a_partner_cannot_fill_the_store_with_checkpoints(store):
-    def seen(size, root, origin="th.concord/log"):
-        newer, fork = entries(2)
-        return KeepPartnerCheckpoint(
-            partner=TH, origin=origin, checkpoint=checkpoint(size, root), newer_log=newer, fork_log=fork
-        )
+async def test_a_tree_that_does_not_follow_or_goes_back_is_kept_beside_the_newest(store):
+    a, b = blob("a"), blob("b")
+    await store.write(shown(9, a))
+    assert await store.write(shown(5, a, knows_newer=True)) is Seen.WENT_BACK
+    assert await store.write(shown(5, a, knows_newer=True)) is Seen.KNOWN
+    assert await store.write(shown(6, a, knows_newer=True)) is Seen.KNOWN
+    assert await store.write(shown(12, b, (9, a), follows=False)) is Seen.FORK
+    kept = await store.read(PartnerCheckpoints())
+    assert [(item.checkpoint.size, item.finding) for item in kept] == [
+        (5, Finding.WENT_BACK), (9, Finding.FORKED), (12, Finding.FORKED),
+    ]  # fmt: skip
+    assert (await store.read(ReadLogHead())).waiting == 3
 
-    assert await store.write(seen(1, blob("a"))) is Seen.NEWER
-    assert await store.write(seen(1, blob("b"))) is Seen.FORK
-    assert [await store.write(seen(1, blob(f"c{number}"))) for number in range(5)] == [Seen.KNOWN] * 5
-    for size in range(2, 60):
-        await store.write(seen(size, blob("a")))
-        await store.write(seen(size, blob("b")))
+
+async def test_a_partner_cannot_fill_the_store_with_checkpoints(store):
+    a = blob("a")
+    assert await store.write(shown(1, a)) is Seen.NEWER
+    assert await store.write(shown(1, blob("b"))) is Seen.FORK
+    assert [await store.write(shown(1, blob(f"c{number}"))) for number in range(5)] == [Seen.KNOWN] * 5
+    for size in range(2, 80):
+        await store.write(shown(size, a, (size - 1, a), follows=size % 2 == 0))
+        await store.write(shown(size, blob("b")))
     for number in range(40):
-        await store.write(seen(1, blob("a"), f"th.concord/{number}"))
-    assert await store.write(seen(1, blob("a"), "th.concord/one-more")) is Seen.TOO_MANY
+        await store.write(shown(1, a, origin=f"th.concord/{number}"))
+    assert await store.write(shown(1, a, origin="th.concord/one-more")) is Seen.TOO_MANY
     kept = await store.read(PartnerCheckpoints(TH))
     assert len({item.origin for item in kept}) == MAX_ORIGINS
-    assert len(kept) <= MAX_ORIGINS + MAX_FORKED
+    assert len(kept) <= MAX_ORIGINS + MAX_FORKED + 1
 
 
 async def test_erasing_what_an_entry_discloses_leaves_leaf_tree_and_proofs(store):
