@@ -233,6 +233,16 @@ class Administration:
             await self._record(kind, detail=purpose)
         return await self.own_card()
 
+    async def begin_log(self, origin: str, reason: str) -> str:
+        """End the exchange log, which cannot go on, and return the name of the one that begins.
+
+        Raises:
+            StateConflict: The log is another one, or can go on.
+            FieldInvalid: The reason cannot stand in an entry.
+            ConcurrentUpdate: Another replica was faster.
+        """
+        return (await self._parts.log_keeper.begin(origin, reason, actor=OPERATOR)).origin
+
     async def tend_keys(self) -> None:
         """Rotate what is due and destroy what is past its grace."""
         parts = self._parts

@@ -367,7 +367,7 @@ class LogInconsistent(Broken):
     """The exchange log contradicts itself or a checkpoint."""
 
     reason = "LOG_INCONSISTENT"
-    advice = "Stop the gateway, keep the database as it is, and compare with the checkpoints that partners hold."
+    advice = "Keep a copy of the database as it is, restore a good one, or begin another log: concord log begin."
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -401,7 +401,7 @@ class LogRolledBack(Broken):
 
     # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
     reason = "LOG_ROLLED_BACK"
-    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
+    advice = "Restore the newest copy of store and keys; if there is none, begin another log: concord log begin."
 
 
 class PartnerLogWentBack(Broken):

@@ -7,29 +7,52 @@ So that the partners can tell in time, a gateway that has signed before asks the
 """
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import LogInconsistent, LogRolledBack, ProofRejected, Rejected
+from gateway.errors import (
+    ConcurrentUpdate,
+    LogInconsistent,
+    LogRolledBack,
+    NotFound,
+    ProofRejected,
+    Rejected,
+    StateConflict,
+)
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.log_keys import log_keys
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.partner_logs import PartnerLogs
+from gateway.exchange.steps import new_salts
 from gateway.ids import PartnerId
 from gateway.ports import (
+    PRESENT,
+    BeginLog,
     Checkpoint,
     CommitCheckpoint,
+    CondemnLog,
+    EndedLogs,
     LogHead,
+    LogVerdict,
     OpenLog,
     ProveConsistency,
+    ProveInclusion,
+    ReadLog,
     ReadLogHead,
     RootAt,
     ShownLogs,
+    ShownProof,
     Store,
 )
 from gateway.translog.checkpoint import sign_checkpoint
-from gateway.translog.merkle import verify_consistency
+from gateway.translog.disclosure import disclose, to_json
+from gateway.translog.entry import Facet
+from gateway.translog.merkle import EMPTY_ROOT, verify_consistency
 from gateway.translog.note_keys import NoteKey, NoteSigner, SignatureKind
+from gateway.translog.proof import write_proof
+from gateway.translog.succession import Succession
 from gateway.translog.tree_head import TreeHead
 
 ASK_FIRST_MS: Final = 30_000
@@ -49,6 +72,8 @@ class LogKeeper:
         self._unasked: set[PartnerId] = set()
         self._ask_until_ms = 0
         self._known: dict[PartnerId, int] = {}
+        self._number = 0
+        """Of the log that the problem is about: another replica may have begun the next one."""
         self.problem: LogRolledBack | LogInconsistent | None = None
         """Why nothing is signed any more."""
 
@@ -56,14 +81,31 @@ class LogKeeper:
         """Return the log's name, giving it one the first time: who keeps it, and the key it began with."""
         keys = self._keys.current
         origin = await self._store.write(OpenLog(f"{keys.partner}.concord/exchange-log/{keys.log.id.hex()}"))
-        if (await self.head()).checkpoint is not None:
+        if (await self._present()).checkpoint is not None:
             self._unasked = {item for item in self._directory.partners() if not self._directory.known(item).frozen}
             self._ask_until_ms = self._clock.now_ms() + ASK_FIRST_MS
         return origin
 
-    async def head(self) -> LogHead:
-        """Return where the log stands."""
-        return await self._store.read(ReadLogHead())
+    async def head(self, log: int = PRESENT) -> LogHead:
+        """Return where a log of ours stands.
+
+        Raises:
+            NotFound: We have kept none of this number.
+        """
+        head = await self._store.read(ReadLogHead(log))
+        if head is None:
+            raise NotFound(f"there is no log {log}")
+        return head
+
+    async def _present(self) -> LogHead:
+        """Return where the log stands, with what is known against it: a restart and other replicas count too."""
+        head = await self.head()
+        if head.number != self._number:
+            self._number, self.problem = head.number, None
+            self._known.clear()
+        if self.problem is None and head.verdict is not None:
+            self.problem = LogRolledBack(head.verdict.problem)
+        return head
 
     def own_keys(self, origin: str) -> tuple[NoteKey, ...]:
         """Return the keys that verifiers of our log need, the replaced ones too: older checkpoints carry those."""
@@ -78,12 +120,15 @@ class LogKeeper:
             StoreUnavailable: It could not be kept, so nobody sees it.
         """
         async with self._signing:
+            head = await self._present()
             if self.problem is not None:
                 raise self.problem
-            head = await self.head()
             try:
                 await self._check_grown(head)
-            except (LogRolledBack, LogInconsistent) as error:
+            except LogRolledBack as error:
+                await self._condemn(head, error, _signed_last(head))
+                raise
+            except LogInconsistent as error:
                 self.problem = error
                 raise
             last = head.checkpoint
@@ -98,7 +143,7 @@ class LogKeeper:
             # Away from the event loop: ML-DSA takes a millisecond, and nobody's message waits for it.
             signed = await asyncio.to_thread(sign_checkpoint, tree, signers, now_ms // 1000)
             checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=signed.note)
-            kept = await self._store.write(CommitCheckpoint(checkpoint))
+            kept = await self._store.write(CommitCheckpoint(head.number, checkpoint))
             return checkpoint if kept else None
 
     def _must_ask(self) -> bool:
@@ -114,10 +159,7 @@ class LogKeeper:
         Raises:
             LogRolledBack: It does not begin with that.
         """
-        signed = [] if head.mark is None else [head.mark]
-        if head.checkpoint is not None:
-            signed.append((head.checkpoint.size, head.checkpoint.root))
-        for size, root in signed:
+        for size, root in _heads(head):
             if size > head.size:
                 raise LogRolledBack(f"{size} entries were signed before, and only {head.size} are here")
             if await self._store.read(RootAt(size)) != root:
@@ -133,17 +175,35 @@ class LogKeeper:
     # --- what partners know of it --------------------------------------------------------------------------------
 
     async def show(self, partner: PartnerId, since: int) -> ShownLogs:
-        """Return what to show a partner: our newest checkpoint, proved to follow from the one of `since` entries."""
-        checkpoint = (await self.head()).checkpoint
-        seen = await self.theirs.seen_of(partner)
+        """Return what to show a partner: our newest checkpoint, proved to follow from the one of `since` entries.
+
+        A partner that has seen none of a log which follows another one is shown how it begins.
+        """
+        head = await self._present()
+        checkpoint, seen = head.checkpoint, await self.theirs.seen_of(partner)
         if checkpoint is None:
-            return ShownLogs(checkpoint=b"", seen=seen, proven_from=0, consistency=())
+            return ShownLogs(checkpoint=b"", seen=seen, proven_from=0, consistency=(), beginning=None)
         proof: tuple[bytes, ...] = ()
+        beginning = None
         if not 0 < since <= checkpoint.size or self.problem is not None:
+            beginning = await self._beginning(checkpoint) if head.number > 1 and self.problem is None else None
             since = 0
         else:
             proof = await self._store.read(ProveConsistency(old_size=since, new_size=checkpoint.size))
-        return ShownLogs(checkpoint=checkpoint.note, seen=seen, proven_from=since, consistency=proof)
+        return ShownLogs(
+            checkpoint=checkpoint.note, seen=seen, proven_from=since, consistency=proof, beginning=beginning
+        )
+
+    async def _beginning(self, checkpoint: Checkpoint) -> ShownProof | None:
+        """Return how the log begins, proved under a checkpoint; None once that entry is erased."""
+        records = await self._store.read(ReadLog(first=0, max_rows=1))
+        if not records or records[0].event is None:
+            return None
+        hashes = await self._store.read(ProveInclusion(index=0, size=checkpoint.size))
+        (first,) = records
+        # Which operator did it stays with us.
+        shown = disclose(records[0].event, first.salts, (Facet.WHAT, Facet.WHEN, Facet.WHICH))
+        return ShownProof(first.leaf, write_proof(0, hashes, checkpoint.note), to_json(shown))
 
     def known_to(self, partner: PartnerId) -> int:
         """Return of how many entries the newest checkpoint of ours is that a partner has shown to hold."""
@@ -170,12 +230,94 @@ class LogKeeper:
 
     async def _compare_own(self, partner: PartnerId, note: bytes) -> int:
         tree = self.theirs.opened(self._directory.own, note)
-        head = await self.head()
+        head = await self._present()
         if tree.origin != head.origin:
-            return 0
-        if tree.size > head.size or await self._store.read(RootAt(tree.size)) != tree.root:
-            self.problem = LogRolledBack(
-                f"'{partner}' holds a checkpoint of ours of {tree.size} entries that is not here"
+            if tree.origin in {item.origin for item in await self._store.read(EndedLogs())}:
+                # It has not seen the present one yet.
+                return 0
+            error = LogRolledBack(f"'{partner}' holds a checkpoint of a log of ours that is not here: {tree.origin}")
+        elif tree.size > head.size or await self._store.read(RootAt(tree.size)) != tree.root:
+            error = LogRolledBack(f"'{partner}' holds a checkpoint of ours of {tree.size} entries that is not here")
+        else:
+            return tree.size
+        await self._condemn(head, error, (tree.origin, tree.size, tree.root))
+        raise error
+
+    # --- when it cannot go on ------------------------------------------------------------------------------------
+
+    async def _condemn(self, head: LogHead, error: LogRolledBack, signed: tuple[str, int, bytes]) -> None:
+        """Sign nothing more, in this process or any later one."""
+        self.problem = error
+        origin, size, root = signed
+        verdict = LogVerdict(problem=error.text, origin=origin, size=size, root=root)
+        await self._store.write(CondemnLog(number=head.number, time_ms=self._clock.now_ms(), verdict=verdict))
+
+    async def begin(self, origin: str, reason: str, *, actor: str) -> LogHead:
+        """Begin another log, because this one cannot go on; return where it stands, signed.
+
+        Args:
+            origin: The name of the log that ends, as whoever decides this knows it.
+            reason: Why, in a few words; partners are shown them.
+            actor: Who decides it.
+
+        Raises:
+            StateConflict: The log is not what the caller believes, or there is nothing wrong with it.
+            FieldInvalid: The reason cannot stand in an entry.
+            ConcurrentUpdate: Another replica was faster.
+        """
+        async with self._signing:
+            head = await self._present()
+            if head.origin != origin:
+                raise StateConflict(f"the log that is kept is {head.origin}")
+            if self.problem is None:
+                raise StateConflict("nothing is wrong with the log: one that can go on is not ended")
+            signed = (head.origin, *max(_heads(head), default=(0, EMPTY_ROOT)))
+            if head.verdict is not None and (head.verdict.origin != signed[0] or head.verdict.size > signed[1]):
+                signed = (head.verdict.origin, head.verdict.size, head.verdict.root)
+            # Tells at once whether the words can stand in an entry.
+            Succession(
+                origin=signed[0],
+                size=signed[1],
+                root=signed[2],
+                sure_size=0,
+                kept_size=0,
+                kept_root=EMPTY_ROOT,
+                reason=reason,
             )
-            raise self.problem
-        return tree.size
+            now_ms = self._clock.now_ms()
+            stem = "/".join(head.origin.split("/")[:3])
+            following = BeginLog(
+                number=head.number,
+                # Never a name that was used before: if this home is restored again, that is another log again.
+                origin=f"{stem}/{datetime.fromtimestamp(now_ms // 1000, UTC):%Y%m%dT%H%M%SZ}",
+                sound=True,
+                problem=self.problem.text,
+                reason=reason,
+                signed=signed,
+                time_ms=now_ms,
+                actor=actor,
+                salts=new_salts(),
+            )
+            try:
+                begun = await self._store.write(following)
+            except LogInconsistent:
+                # Damage can look like a copy that was restored; what waits cannot go into such a tree.
+                begun = await self._store.write(replace(following, sound=False))
+            if not begun:
+                raise ConcurrentUpdate("another log was begun at the same moment")
+            # What partners hold of the one before says nothing about this one: nobody need be asked first.
+            self._unasked.clear()
+        await self.sign_checkpoint()
+        return await self.head()
+
+
+def _heads(head: LogHead) -> list[tuple[int, bytes]]:
+    """Return size and root of what is known here to have been signed."""
+    found = [] if head.mark is None else [head.mark]
+    if head.checkpoint is not None:
+        found.append((head.checkpoint.size, head.checkpoint.root))
+    return found
+
+
+def _signed_last(head: LogHead) -> tuple[str, int, bytes]:
+    return head.origin, *max(_heads(head))

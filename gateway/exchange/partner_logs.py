@@ -9,25 +9,42 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import LogForked, MessageTooLarge, PartnerLogWentBack, ProofRejected
+from gateway.errors import LogForked, MessageTooLarge, PartnerLogWentBack, ProofRejected, Rejected
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.log_findings import findings_of, newest_of
 from gateway.exchange.log_keys import log_keys, signing_pair
 from gateway.exchange.steps import partner_principal, step
 from gateway.ids import PartnerId
-from gateway.ports import Checkpoint, Finding, KeepPartnerCheckpoint, LogEntry, PartnerCheckpoints, Seen, Store
+from gateway.ports import (
+    Checkpoint,
+    Finding,
+    KeepPartnerCheckpoint,
+    LogEntry,
+    PartnerCheckpoints,
+    PartnerLogBegun,
+    PartnerLogsBegun,
+    Seen,
+    ShownProof,
+    Store,
+)
 from gateway.ports import SeenCheckpoint as Kept
 from gateway.translog.checkpoint import Checkpoint as SignedTree
 from gateway.translog.checkpoint import open_checkpoint
+from gateway.translog.disclosure import parse_json, verify_disclosure
 from gateway.translog.entry import EventType
 from gateway.translog.merkle import verify_consistency
 from gateway.translog.note import parse_note
 from gateway.translog.note_keys import NoteKey
+from gateway.translog.proof import parse_proof, verify_proof
+from gateway.translog.succession import parse_succession
 from gateway.translog.tree_head import parse_tree_head
 
 MAX_CHECKPOINT_BYTES: Final = 16_384
 """What partners show one another: a body and a few signatures."""
 SIGHTING_MS: Final = 86_400_000
 """A newer checkpoint of a partner's log becomes an entry once a day, and one that speaks against it always."""
+TOLD_MS: Final = 30 * 86_400_000
+"""So long operators are told that a partner's log began anew; `concord log head` tells it for good."""
 LATE_MS: Final = 120_000
 """A call that was on its way while the partner signed a newer checkpoint shows an older one, but not for so long."""
 
@@ -56,6 +73,7 @@ class PartnerLogs:
         proven_from: int = 0,
         consistency: Sequence[bytes] = (),
         asked: bytes = b"",
+        beginning: ShownProof | None = None,
     ) -> Seen | None:
         """Judge a checkpoint that a partner shows of its log, and keep it if it is proved to follow or is evidence.
 
@@ -66,6 +84,7 @@ class PartnerLogs:
             consistency: The proof, from there to this checkpoint.
             asked: The checkpoint of this log that it answers, and from which the proof is due. A smaller tree or no
                 proof from there tells, then; without it they may come of calls that cross.
+            beginning: How it says that the log begins, when it follows another one.
 
         Raises:
             Rejected: Not a checkpoint, or not signed by the partner's log.
@@ -75,8 +94,10 @@ class PartnerLogs:
         if not note:
             return None
         tree = self.opened(partner, note)
-        kept = [item for item in await self._store.read(PartnerCheckpoints(partner)) if item.origin == tree.origin]
-        newest = _newest(kept)
+        every = await self._store.read(PartnerCheckpoints(partner))
+        kept = [item for item in every if item.origin == tree.origin]
+        begun = self._begun(partner, tree.origin, beginning) if beginning is not None and not kept else None
+        newest = newest_of(kept)
         late = newest is not None and self._clock.now_ms() - newest.checkpoint.time_ms > LATE_MS
         due = parse_tree_head(parse_note(asked).text) if asked else None
         if due is not None and due.origin == tree.origin and due.size < tree.size and due.size != proven_from:
@@ -84,7 +105,30 @@ class PartnerLogs:
             proven_from, consistency = due.size, ()
         knows_newer = due is not None and due.origin == tree.origin and tree.size < due.size
         basis, follows = _held_against(tree, kept, proven_from, consistency)
-        return await self._keep(partner, tree, basis, follows=follows, knows_newer=knows_newer or late)
+        return await self._keep(partner, tree, basis, follows=follows, knows_newer=knows_newer or late, begun=begun)
+
+    def _begun(self, partner: PartnerId, origin: str, shown: ShownProof) -> PartnerLogBegun | None:
+        """Return what a log says of the one before; None when that is not proved: then it says nothing."""
+        try:
+            proof = parse_proof(shown.proof)
+            named, keys = self.signers(partner, proof.checkpoint)
+            verify_proof(proof, shown.leaf, origin=named, log_keys=keys)
+            event = verify_disclosure(shown.leaf, parse_json(shown.disclosure.encode()))
+            if named != origin or event.type is not EventType.LOG_BEGUN:
+                raise ProofRejected("the entry shown is not how this log begins")
+            parse_succession(event.digest or b"", event.detail or "")
+        except Rejected:
+            return None
+        return PartnerLogBegun(
+            partner=partner,
+            origin=origin,
+            time_ms=self._clock.now_ms(),
+            digest=event.digest or b"",
+            detail=event.detail or "",
+            leaf=shown.leaf,
+            proof=shown.proof,
+            disclosure=shown.disclosure,
+        )
 
     async def compare(self, partner: PartnerId, note: bytes) -> Seen:
         """Judge a checkpoint that comes with a proof of something else, and may be older than the newest.
@@ -92,10 +136,21 @@ class PartnerLogs:
         Raises:
             Rejected, LogForked: As hear.
         """
-        return await self._keep(partner, self.opened(partner, note), None, follows=False, knows_newer=False)
+        tree = self.opened(partner, note)
+        if all(item.origin != tree.origin for item in await self._store.read(PartnerCheckpoints(partner))):
+            # A log is met in an exchange, where it says how it begins.
+            return Seen.UNPROVEN
+        return await self._keep(partner, tree)
 
     async def _keep(
-        self, partner: PartnerId, tree: SignedTree, basis: tuple[int, bytes] | None, *, follows: bool, knows_newer: bool
+        self,
+        partner: PartnerId,
+        tree: SignedTree,
+        basis: tuple[int, bytes] | None = None,
+        *,
+        follows: bool = False,
+        knows_newer: bool = False,
+        begun: PartnerLogBegun | None = None,
     ) -> Seen:
         now_ms = self._clock.now_ms()
 
@@ -120,6 +175,7 @@ class PartnerLogs:
                 basis=basis,
                 follows=follows,
                 knows_newer=knows_newer,
+                begun=begun,
                 newer_log=noted("") if due else None,
                 fork_log=noted(LogForked.reason),
                 back_log=noted(PartnerLogWentBack.reason),
@@ -139,16 +195,14 @@ class PartnerLogs:
         return seen
 
     async def findings(self) -> tuple[str, ...]:
-        """Return in words what speaks against the logs that partners keep now; forks first of each."""
-        logs: dict[tuple[PartnerId, str], list[Kept]] = {}
-        for item in await self._store.read(PartnerCheckpoints()):
-            logs.setdefault((item.partner, item.origin), []).append(item)
-        present: dict[PartnerId, tuple[int, list[Kept]]] = {}
-        for (partner, _), kept in logs.items():
-            heard_ms = max(item.checkpoint.time_ms for item in kept)
-            if partner not in present or heard_ms > present[partner][0]:
-                present[partner] = (heard_ms, kept)
-        return tuple(text for partner, (_, kept) in sorted(present.items()) for text in _in_words(partner, kept))
+        """Return in words what speaks against the logs that partners keep now, and which of them began lately."""
+        return tuple(
+            text
+            for text, begun_ms in findings_of(
+                await self._store.read(PartnerCheckpoints()), await self._store.read(PartnerLogsBegun())
+            )
+            if begun_ms is None or self._clock.now_ms() - begun_ms < TOLD_MS
+        )
 
     def signers(self, partner: PartnerId, note: bytes) -> tuple[str, tuple[NoteKey, ...]]:
         """Return the name of a partner's log and the keys of its card that signed a checkpoint of it, not verified.
@@ -173,11 +227,6 @@ class PartnerLogs:
         return open_checkpoint(note, origin=origin, log_keys=keys)
 
 
-def _newest(kept: Sequence[Kept]) -> Kept | None:
-    good = [item for item in kept if item.finding is not Finding.WENT_BACK]
-    return max(good, key=lambda item: item.checkpoint.size, default=None)
-
-
 def _held_against(
     tree: SignedTree, kept: Sequence[Kept], proven_from: int, consistency: Sequence[bytes]
 ) -> tuple[tuple[int, bytes] | None, bool]:
@@ -195,23 +244,3 @@ def _held_against(
             continue
         return basis, True
     return basis, False
-
-
-def _in_words(partner: PartnerId, kept: Sequence[Kept]) -> list[str]:
-    texts = []
-    forked = sorted({item.checkpoint.size for item in kept if item.finding is Finding.FORKED})
-    if forked:
-        sizes = " and ".join(str(size) for size in (*forked[:1], *forked[1:][-1:]))
-        texts.append(
-            f"the log of '{partner}' shows two histories: its signed checkpoints of {sizes} entries contradict each"
-            " other; both are kept as evidence, see concord log head"
-        )
-    newest = _newest(kept)
-    back = next((item for item in kept if item.finding is Finding.WENT_BACK), None)
-    # Once the log goes on from the newest that we saw, what was lost is back.
-    if back is not None and newest is not None and back.checkpoint.time_ms >= newest.checkpoint.time_ms:
-        texts.append(
-            f"the log of '{partner}' has gone back: it showed {newest.checkpoint.size} entries, and now"
-            f" {back.checkpoint.size}; it was restored from an older copy, or runs twice"
-        )
-    return texts

@@ -164,6 +164,10 @@ class AdminBackend(Protocol):
         """Return a message that we sent."""
         ...
 
+    async def begin_log(self, origin: str, reason: str) -> str:
+        """End the log of this name and return that of the one that begins."""
+        ...
+
     async def test_partner(self, partner: PartnerId) -> tuple[TestStep, ...]: ...
 
 
@@ -232,6 +236,10 @@ class AdminServicer:
         partner = partner_from_text(request.partner, "partner")
         discarded = await self._backend.remove_partner(partner, discard_waiting=request.discard_waiting)
         return pb.RemovePartnerResponse(discarded=discarded)
+
+    async def begin_log(self, request: pb.BeginLogRequest, _: Caller) -> pb.BeginLogResponse:
+        """Begin another exchange log."""
+        return pb.BeginLogResponse(origin=await self._backend.begin_log(request.origin, request.reason))
 
     async def rotate_keys(self, request: pb.RotateKeysRequest, _: Caller) -> pb.RotateKeysResponse:
         """Make new keys and a new card."""

@@ -23,7 +23,7 @@ from gateway.exchange.read_log import ProvedEntry
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import SignedCard
-from gateway.ports import Deferral, FrameAnswer, OutgoingFrame, ShownLogs
+from gateway.ports import Deferral, FrameAnswer, OutgoingFrame, ShownLogs, ShownProof
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
 from gateway.rpc.convert.logs import shown_logs_from_proto, shown_logs_to_response
@@ -68,7 +68,13 @@ class PartnersLogs(Protocol):
     """What is needed of exchange.partner_logs.PartnerLogs."""
 
     async def hear(
-        self, partner: PartnerId, note: bytes, *, proven_from: int = ..., consistency: Sequence[bytes] = ...
+        self,
+        partner: PartnerId,
+        note: bytes,
+        *,
+        proven_from: int = ...,
+        consistency: Sequence[bytes] = ...,
+        beginning: ShownProof | None = ...,
     ) -> object: ...
 
 
@@ -158,7 +164,11 @@ class FederationServicer:
             known = await self._log.hear_own(partner, shown.seen)
         try:
             await self._log.theirs.hear(
-                partner, shown.checkpoint, proven_from=shown.proven_from, consistency=shown.consistency
+                partner,
+                shown.checkpoint,
+                proven_from=shown.proven_from,
+                consistency=shown.consistency,
+                beginning=shown.beginning,
             )
         except (LogForked, PartnerLogWentBack) as error:
             log.critical("checkpoint.contradicts", partner=partner.code, reason=error.reason)

@@ -5,9 +5,18 @@ from typing import Final
 from sqlalchemy import bindparam, delete, distinct, func, select, update
 
 from gateway.ids import PartnerId
-from gateway.ports import Checkpoint, Finding, KeepPartnerCheckpoint, PartnerCheckpoints, Seen, SeenCheckpoint
+from gateway.ports import (
+    Checkpoint,
+    Finding,
+    KeepPartnerCheckpoint,
+    PartnerCheckpoints,
+    PartnerLogBegun,
+    PartnerLogsBegun,
+    Seen,
+    SeenCheckpoint,
+)
 from gateway.store.log import add_log
-from gateway.store.log_tables import partner_checkpoint
+from gateway.store.log_tables import partner_checkpoint, partner_log
 from gateway.store.statement import Insert, Statement, constant
 from gateway.store.transaction import Session, Transaction
 
@@ -42,6 +51,8 @@ DROP_OLDER: Final = Statement(
         partner_checkpoint.c.finding == constant(int(Finding.NONE)),
     )
 )
+ADD_BEGUN: Final = Insert(partner_log, skip_known=True)
+BEGUN: Final = Statement(select(*partner_log.c).order_by(partner_log.c.partner, partner_log.c.time_ms))
 _ALL = select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size)
 SEEN: Final = Statement(_ALL)
 SEEN_OF: Final = Statement(_ALL.where(partner_checkpoint.c.partner == bindparam("of_partner")))
@@ -69,6 +80,10 @@ def keep_partner_checkpoint(tx: Transaction, operation: KeepPartnerCheckpoint) -
         case Seen.WENT_BACK:
             add_log(tx, [operation.back_log])
         case _:
+            if operation.begun is not None:
+                begun = operation.begun
+                said = (begun.digest, begun.detail, begun.leaf, begun.proof, begun.disclosure)
+                tx.insert(ADD_BEGUN, [(begun.partner.code, begun.origin, begun.time_ms, *said)])
             tx.run(DROP_OLDER, **place, of_size=new.size)
             if operation.newer_log is not None:
                 add_log(tx, [operation.newer_log])
@@ -110,4 +125,21 @@ def partner_checkpoints(session: Session, query: PartnerCheckpoints) -> tuple[Se
             finding=Finding(finding),
         )
         for code, origin, size, time_ms, root, note, finding in rows
+    )
+
+
+def partner_logs_begun(session: Session, _: PartnerLogsBegun) -> tuple[PartnerLogBegun, ...]:
+    """Return what partners' logs say of those before."""
+    return tuple(
+        PartnerLogBegun(
+            partner=PartnerId(code),
+            origin=origin,
+            time_ms=time_ms,
+            digest=digest,
+            detail=detail,
+            leaf=leaf,
+            proof=proof,
+            disclosure=disclosure,
+        )
+        for code, origin, time_ms, digest, detail, leaf, proof, disclosure in session.rows(BEGUN)
     )

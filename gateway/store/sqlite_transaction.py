@@ -119,6 +119,10 @@ class SqliteTransaction(Transaction):
         if (first - 1) // LOG_BATCH != self._counters["log_position"] // LOG_BATCH:
             self.touch("log.batch")
 
+    def skip_log(self, position: int) -> None:
+        """Go on counting from here."""
+        self._counters["log_position"] = max(self._counters["log_position"], position)
+
     def mark_log(self, size: int, root: bytes) -> None:
         """Mark in the key store, which is committed first: the mark may be ahead of the checkpoint, never behind."""
         self.mark = (size, root)

@@ -45,6 +45,7 @@ async def _hear(keeper: LogKeeper, partner: PartnerId, shown: ShownLogs, answer:
             proven_from=answer.proven_from,
             consistency=answer.consistency,
             asked=shown.seen,
+            beginning=answer.beginning,
         )
     except (LogForked, PartnerLogWentBack) as error:
         log.critical("checkpoint.contradicts", partner=partner.code, reason=error.reason)

@@ -181,7 +181,7 @@ class MemoryLog:
         return self
 
     async def show(self, partner: PartnerId, since: int) -> ShownLogs:
-        return ShownLogs(checkpoint=b"", seen=b"", proven_from=0, consistency=())
+        return ShownLogs(checkpoint=b"", seen=b"", proven_from=0, consistency=(), beginning=None)
 
     async def hear_own(self, partner: PartnerId, note: bytes) -> int:
         return 0

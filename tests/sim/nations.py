@@ -149,8 +149,9 @@ class SimCarrier:
         target = self._network.nations[card.partner]
         known = await target.log.hear_own(self._own, shown.seen)
         await target.log.theirs.hear(
-            self._own, shown.checkpoint, proven_from=shown.proven_from, consistency=shown.consistency
-        )
+            self._own, shown.checkpoint, proven_from=shown.proven_from, consistency=shown.consistency,
+            beginning=shown.beginning,
+        )  # fmt: skip
         return await target.log.show(self._own, known)
 
     async def fetch_card(self, identity: LinkIdentity, card: Card, own: SignedCard) -> SignedCard:
