@@ -103,6 +103,7 @@ class Administration:
             log_size=head.size,
             log_checkpoint_ms=None if head.checkpoint is None else head.checkpoint.time_ms,
             log_problem="" if problem is None else problem.text,
+            log_findings=await parts.log_keeper.theirs.findings(),
             telemetry=parts.telemetry.state(),
         )
 
@@ -234,6 +235,16 @@ class Administration:
             kind = EventType.KEY_REVOKED if revoke else EventType.KEY_ROTATED
             await self._record(kind, detail=purpose)
         return await self.own_card()
+
+    async def begin_log(self, origin: str, reason: str) -> str:
+        """End the exchange log, which cannot go on, and return the name of the one that begins.
+
+        Raises:
+            StateConflict: The log is another one, or can go on.
+            FieldInvalid: The reason cannot stand in an entry.
+            ConcurrentUpdate: Another replica was faster.
+        """
+        return (await self._parts.log_keeper.begin(origin, reason, actor=OPERATOR)).origin
 
     async def tend_keys(self) -> None:
         """Rotate what is due and destroy what is past its grace."""

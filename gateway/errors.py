@@ -379,7 +379,7 @@ class LogInconsistent(Broken):
     """The exchange log contradicts itself or a checkpoint."""
 
     reason = "LOG_INCONSISTENT"
-    advice = "Stop the gateway, keep the database as it is, and compare with the checkpoints that partners hold."
+    advice = "Keep a copy of the database as it is, restore a good one, or begin another log: concord log begin."
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -413,11 +413,18 @@ class LogRolledBack(Broken):
 
     # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
     reason = "LOG_ROLLED_BACK"
-    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
+    advice = "Restore the newest copy of store and keys; if there is none, begin another log: concord log begin."
+
+
+class PartnerLogWentBack(Broken):
+    """A partner's log has fewer entries than it once signed: a copy was restored, or two gateways run as one."""
+
+    reason = "PARTNER_LOG_WENT_BACK"
+    advice = "Ask the partner which entries it lost. Both checkpoints are kept: concord log head."
 
 
 class LogForked(Broken):
-    """A log states two different trees of one size: one of the two statements is false."""
+    """A log states two trees that do not grow one out of the other: one of the two statements is false."""
 
     reason = "LOG_FORKED"
     advice = "Keep both checkpoints: together they are evidence. Ask the partner's auditors, and freeze the partner."

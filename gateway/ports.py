@@ -8,7 +8,7 @@ happens inside a transaction, because an operation cannot make one.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import IntEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
@@ -891,6 +891,8 @@ class CommitCheckpoint(Operation[bool]):
     False when the tree is not the one it states any more, or a newer one is there.
     """
 
+    log: int
+    """Number of the log that it is of."""
     checkpoint: Checkpoint
 
 
@@ -901,28 +903,136 @@ class Seen(IntEnum):
     KNOWN = 2
     OLDER = 3
     FORK = 4
-    """Another tree of the same size under the same name: evidence against the partner, kept for good."""
+    """Another tree of the same size under the same name, or a larger one that does not follow: kept for good."""
     TOO_MANY = 5
     """The partner has given its log more names than anybody has use for; not kept."""
+    UNPROVEN = 6
+    """Larger, and nothing was shown from one that is kept; not kept."""
+    WENT_BACK = 7
+    """Smaller, from a log that has to know better: kept beside the newer one."""
+
+
+class Finding(IntEnum):
+    """What a checkpoint that is kept says about its log. Numbers are stored."""
+
+    NONE = 0
+    FORKED = 1
+    WENT_BACK = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerLogBegun:
+    """What a partner's log that follows another one says of it, and the proof: kept as it was shown."""
+
+    partner: PartnerId
+    origin: str
+    time_ms: int
+    """When it was seen here."""
+    digest: bytes
+    detail: str
+    """As translog.succession reads them."""
+    leaf: bytes
+    proof: bytes
+    disclosure: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerLogsBegun(Query[tuple[PartnerLogBegun, ...]]):
+    """What partners' logs say of those before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepPartnerCheckpoint(Operation[Seen]):
-    """Remember the newest checkpoint seen of a partner's log, and any that contradicts one kept."""
+    """Remember the newest checkpoint seen of a partner's log, and any that speaks against the log.
+
+    A checkpoint that is kept is never replaced by one that was not proved to follow from it.
+    """
 
     partner: PartnerId
     origin: str
     checkpoint: Checkpoint
+    basis: tuple[int, bytes] | None
+    """Size and root of a checkpoint, kept when this one was judged, that the partner's proof was held against."""
+    follows: bool
+    """What the proof came to."""
+    knows_newer: bool
+    """The partner showed it although it knew that we saw a newer one, or could not but know."""
+    begun: PartnerLogBegun | None
+    """What a log of a new name says of the one before, when that is proved; kept with its first checkpoint."""
     newer_log: LogEntry | None
     """Recorded with a newer one."""
     fork_log: LogEntry
     """Recorded with one that contradicts another."""
+    back_log: LogEntry
+    """Recorded with the first one that shows that the log went back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogVerdict:
+    """Why our log is not signed any more."""
+
+    problem: str
+    origin: str
+    size: int
+    root: bytes
+    """The largest head that is known to have been signed, by us or as a partner shows it; of which log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CondemnLog(Operation[None]):
+    """Remember beyond a restart that a log is not to be signed any more. The first verdict stays."""
+
+    number: int
+    time_ms: int
+    verdict: LogVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginLog(Operation[bool]):
+    """End the log of a number and begin the next one. Its first entry says what became of the one before.
+
+    What waits for the tree goes into the old one first, if that is sound; otherwise into the new one, where no position
+    was given yet. False when another log is kept by now, or one of this name was kept before.
+    """
+
+    number: int
+    origin: str
+    """Of the log that begins."""
+    sound: bool
+    """Whether the old tree can still grow."""
+    problem: str
+    reason: str
+    signed: tuple[str, int, bytes]
+    """Name, size and root that are known to have been signed last."""
+    time_ms: int
+    actor: str
+    salts: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedLog:
+    """A log of ours that another one has followed."""
+
+    number: int
+    origin: str
+    size: int
+    root: bytes
+    end_ms: int
+    problem: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLogs(Query[tuple[EndedLog, ...]]):
+    """Our logs that ended, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogHead:
-    """Where our log stands."""
+    """Where a log of ours stands."""
 
+    number: int
+    """1 for the first; another one follows only when a log cannot go on."""
     origin: str
     size: int
     """Entries in the tree."""
@@ -932,12 +1042,20 @@ class LogHead:
     checkpoint: Checkpoint | None
     """The newest one."""
     mark: tuple[int, bytes] | None
-    """Size and root that were signed last, as the key store remembers them."""
+    """Size and root that were signed last, as the key store remembers them; None for a log that ended."""
+    verdict: LogVerdict | None
+    """Why it is not signed any more, if that is known for good."""
+
+
+PRESENT: Final = 0
+"""In place of a log's number: the one that is kept now."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadLogHead(Query[LogHead]):
-    """Where our log stands."""
+class ReadLogHead(Query[LogHead | None]):
+    """Where a log of ours stands; None when there is none of this number."""
+
+    log: int = PRESENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -946,6 +1064,7 @@ class ProveInclusion(Query[tuple[bytes, ...]]):
 
     index: int
     size: int
+    log: int = PRESENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -969,6 +1088,7 @@ class ReadTile(Query[bytes | None]):
 
     level: int
     number: int
+    log: int = PRESENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -988,6 +1108,7 @@ class ReadLog(Query[tuple[LogRecord, ...]]):
 
     first: int
     max_rows: int
+    log: int = PRESENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1021,6 +1142,7 @@ class SearchLog(Query[LogMatches]):
     filter: LogFilter
     before: int
     max_rows: int
+    log: int = PRESENT
     counted: bool = True
     """Whether to count all that matches and all there is, which reads the whole log."""
 
@@ -1040,7 +1162,7 @@ class SeenCheckpoint:
     partner: PartnerId
     origin: str
     checkpoint: Checkpoint
-    forked: bool
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -1171,6 +1293,21 @@ class ShownProof:
     disclosure: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownLogs:
+    """What one gateway shows another of both their logs, not verified."""
+
+    checkpoint: bytes
+    """Its own newest; empty before the first."""
+    seen: bytes
+    """The newest that it saw of the other's log; empty when it saw none."""
+    proven_from: int
+    """Size from which the consistency proof leads to its checkpoint; 0 when it proves nothing."""
+    consistency: tuple[bytes, ...]
+    beginning: ShownProof | None
+    """Of a log that follows another one: its first entry, for whoever has not seen the log yet."""
+
+
 class Carrier(Protocol):
     """Moves envelopes and receipts to one partner."""
 
@@ -1198,10 +1335,8 @@ class Carrier(Protocol):
         """
         ...
 
-    async def exchange_checkpoints(
-        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
-    ) -> tuple[bytes, bytes]:
-        """Show our newest checkpoint and the newest seen of the partner's log; return the same from it.
+    async def exchange_checkpoints(self, identity: LinkIdentity, card: Card, shown: ShownLogs) -> ShownLogs:
+        """Show where our log stands and what we saw of the partner's; return the same from it, not verified.
 
         Raises:
             PartnerUnreachable: No answer, or not the partner.

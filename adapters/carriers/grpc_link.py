@@ -19,9 +19,10 @@ from google.rpc import error_details_pb2, status_pb2
 from gateway.errors import FieldInvalid, MessageMalformed, PartnerUnreachable
 from gateway.ids import MessageId, PartnerId
 from gateway.model.partner import Card, SignedCard, gateway_name
-from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame, ProbeAnswer, ShownProof
+from gateway.ports import FrameAnswer, LinkIdentity, OutgoingFrame, ProbeAnswer, ShownLogs, ShownProof
 from gateway.rpc.convert.envelope import answer_from_proto, frame_to_proto
 from gateway.rpc.convert.field import check_rules
+from gateway.rpc.convert.logs import shown_logs_from_proto, shown_logs_to_request
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -123,19 +124,16 @@ class GrpcCarrier:
 
         return await self._try_endpoints(identity, card, fetch, keep=False)
 
-    async def exchange_checkpoints(
-        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
-    ) -> tuple[bytes, bytes]:
-        """Show checkpoints and return those of the partner, not verified.
+    async def exchange_checkpoints(self, identity: LinkIdentity, card: Card, shown: ShownLogs) -> ShownLogs:
+        """Show checkpoints with their proof and return those of the partner, not verified.
 
         Raises:
             PartnerUnreachable: No answer, or not the partner.
         """
 
-        async def exchange(_: str, __: grpc.aio.Channel, stub: Any) -> tuple[bytes, bytes]:
-            request = pb.ExchangeCheckpointsRequest(checkpoint=own, seen=seen)
-            response = await stub.ExchangeCheckpoints(request, timeout=CALL_TIMEOUT_S)
-            return response.checkpoint, response.seen
+        async def exchange(_: str, __: grpc.aio.Channel, stub: Any) -> ShownLogs:
+            request = shown_logs_to_request(shown)
+            return shown_logs_from_proto(await stub.ExchangeCheckpoints(request, timeout=CALL_TIMEOUT_S))
 
         return await self._try_endpoints(identity, card, exchange, keep=False)
 

@@ -137,26 +137,31 @@ class AdminClient:
         with self._errors(f"test the link to '{partner}'"):
             return self._stub.TestPartner(pb.TestPartnerRequest(partner=partner), timeout=TEST_TIMEOUT_S)
 
-    def log_head(self) -> audit.GetHeadResponse:
-        """Return where the exchange log stands."""
+    def begin_log(self, origin: str, reason: str) -> pb.BeginLogResponse:
+        """End the exchange log of this name and begin another one."""
+        with self._errors("begin another log"):
+            return self._stub.BeginLog(pb.BeginLogRequest(origin=origin, reason=reason), timeout=TIMEOUT_S)
+
+    def log_head(self, log: int = 0) -> audit.GetHeadResponse:
+        """Return where an exchange log of this gateway stands: the present one, or one that ended."""
         with self._errors("ask where the log stands"):
-            return self._audit.GetHead(audit.GetHeadRequest(), timeout=TIMEOUT_S)
+            return self._audit.GetHead(audit.GetHeadRequest(log=log), timeout=TIMEOUT_S)
 
     def log_search(self, request: audit.SearchEntriesRequest) -> audit.SearchEntriesResponse:
         """Return a page of entries that match."""
         with self._errors("search the log"):
             return self._audit.SearchEntries(request, timeout=TIMEOUT_S)
 
-    def log_entries(self, first: int, count: int, *, disclose: bool) -> Sequence[audit.LogEntryView]:
+    def log_entries(self, first: int, count: int, *, disclose: bool, log: int = 0) -> Sequence[audit.LogEntryView]:
         """Return entries in order."""
         with self._errors("read the log"):
-            request = audit.ListEntriesRequest(first=first, count=count, disclose=disclose)
+            request = audit.ListEntriesRequest(first=first, count=count, disclose=disclose, log=log)
             return self._audit.ListEntries(request, timeout=TIMEOUT_S).entries
 
-    def log_tile(self, level: int, number: int, width: int) -> bytes:
+    def log_tile(self, level: int, number: int, width: int, log: int = 0) -> bytes:
         """Return the hashes of a tile."""
         with self._errors("read the log"):
-            request = audit.GetTileRequest(level=level, number=number, width=width)
+            request = audit.GetTileRequest(level=level, number=number, width=width, log=log)
             return self._audit.GetTile(request, timeout=TIMEOUT_S).hashes
 
     def log_prove(self, request: audit.ProveEntryRequest) -> audit.ProveEntryResponse:

@@ -40,7 +40,7 @@ def log_is_sound(admin: "AdminClient", card: "VerifiedCard", message_id: bytes) 
     from concord.v1 import audit_service_pb2 as pb
 
     from gateway.errors import GatewayError
-    from gateway.exchange.keep_log import log_keys
+    from gateway.exchange.log_keys import log_keys
     from gateway.translog.disclosure import parse_json, verify_disclosure
     from gateway.translog.proof import parse_proof, verify_proof
 

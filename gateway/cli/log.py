@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gateway.cli import log_begin
 from gateway.cli.call import Call, command
 from gateway.cli.failure import ExitCode, Failure, usage
+from gateway.cli.output import visible
 from gateway.cli.views import id_text, instant, moment
 
 if TYPE_CHECKING:
-    from concord.v1.audit_service_pb2 import GetHeadResponse, LogEntryView, SearchEntriesRequest
+    from concord.v1.audit_service_pb2 import GetHeadResponse, LogEntryView, SearchEntriesRequest, SeenCheckpoint
 
     from gateway.cli.admin import AdminClient
 
 PAGE: Final = 1000
+LogOption = Annotated[
+    int, typer.Option("--log", min=0, max=4096, help="Number of a log that ended, as `concord log head` lists them.")
+]
 
 
 def register(application: typer.Typer) -> None:
@@ -26,10 +31,12 @@ def register(application: typer.Typer) -> None:
     application.add_typer(group, name="log")
 
     @command(group, "head")
-    def head(call: Call) -> None:
+    def head(call: Call, log: LogOption = 0) -> None:
         """Show where the log stands: name, size, newest checkpoint, keys, and what partners' logs were seen."""
         with call.admin() as admin:
-            show_head(call, admin.log_head())
+            show_head(call, admin.log_head(log))
+
+    log_begin.register(group)
 
     @command(group, "search")
     def search(
@@ -41,12 +48,17 @@ def register(application: typer.Typer) -> None:
         actor: Annotated[str, typer.Option(help="For example system/early-warning.")] = "",
         message: Annotated[str, typer.Option(help="Message id.")] = "",
         limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 50,
+        log: LogOption = 0,
     ) -> None:
         """Search the whole log, newest first; says how many entries match in all. The search itself is recorded."""
         from concord.v1 import audit_service_pb2 as pb
 
         request = pb.SearchEntriesRequest(
-            types=kind or [], partner=partner, actor=actor, message_id=message_bytes(message) if message else b""
+            types=kind or [],
+            partner=partner,
+            actor=actor,
+            message_id=message_bytes(message) if message else b"",
+            log=log,
         )
         with call.admin() as admin:
             found = list(pages(admin, request, limit))
@@ -85,6 +97,7 @@ def register(application: typer.Typer) -> None:
             str,
             typer.Option(help="Have this partner prove the step of its log that its receipt for the message names."),
         ] = "",
+        log: LogOption = 0,
     ) -> None:
         """Prove that a step is in the log, as files that verify with no gateway and no network."""
         from concord.v1 import audit_service_pb2 as pb
@@ -96,6 +109,7 @@ def register(application: typer.Typer) -> None:
         if partner and number:
             raise usage("a partner is asked about a message", advice="name the message id, not an entry of this log")
         request.partner = partner
+        request.log = log
         with call.admin() as admin:
             proved = admin.log_prove(request)
         from gateway.cli.log_files import verify_proof_file
@@ -164,6 +178,7 @@ def register(application: typer.Typer) -> None:
         disclose: Annotated[
             bool, typer.Option("--disclose", help="Also write entries.jsonl with what every entry discloses.")
         ] = False,
+        log: LogOption = 0,
     ) -> None:
         """Export the log as static files (C2SP tlog-tiles) that any verifier of such logs can read."""
         from gateway.cli.log_files import write_static_log
@@ -171,7 +186,7 @@ def register(application: typer.Typer) -> None:
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise usage(f"{directory} is not an empty directory")
         with call.admin() as admin:
-            now = admin.log_head()
+            now = admin.log_head(log)
             if not now.checkpoint:
                 raise Failure(
                     "there is nothing to export yet",
@@ -269,10 +284,24 @@ def show_head(call: Call, head: "GetHeadResponse") -> None:
                     "size": item.size,
                     "time": instant(item, "time"),
                     "forked": item.forked,
+                    "went_back": item.went_back,
                 }
                 for item in head.seen
             ],
             "problem": head.problem,
+            "number": head.number,
+            "ended": [
+                {
+                    "number": item.number,
+                    "origin": item.origin,
+                    "size": item.size,
+                    "end_time": instant(item, "end_time"),
+                    "problem": item.problem,
+                    "reason": item.reason,
+                }
+                for item in head.ended
+            ],
+            "findings": list(head.findings),
         }
     )
     call.output.fields(
@@ -286,13 +315,25 @@ def show_head(call: Call, head: "GetHeadResponse") -> None:
             ),
             *(("verifier key", f"{text[:100]}..." if len(text) > 120 else text) for text in head.verifier_keys),
             *((("PROBLEM", head.problem),) if head.problem else ()),
+            *(
+                (
+                    "ended",
+                    f"{item.number}: {item.origin}, {item.size} entries, {moment(item, 'end_time')}: {item.reason}",
+                )
+                for item in head.ended
+            ),
+            *(("FINDING", visible(text)) for text in head.findings),
         ]
     )
-    rows = [
-        [item.partner, str(item.size), moment(item, "time"), "CONTRADICTS ANOTHER" if item.forked else "", item.origin]
-        for item in head.seen
-    ]
+    rows = [[item.partner, str(item.size), moment(item, "time"), finding_of(item), item.origin] for item in head.seen]
     call.output.table(["partner's log", "entries", "seen", "", "name"], rows, "No partner's log was seen yet.")
+
+
+def finding_of(seen: "SeenCheckpoint") -> str:
+    """Return in capitals what a checkpoint says against its log."""
+    if seen.forked:
+        return "CONTRADICTS ANOTHER"
+    return "WENT BACK" if seen.went_back else ""
 
 
 def watch_check(call: Call, admin: "AdminClient") -> dict[str, Any]:

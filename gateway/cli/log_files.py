@@ -69,17 +69,18 @@ def verify_proof_file(proof: bytes, leaf: bytes, disclosure: str, texts: Sequenc
 class _Remote:
     """Tiles and entries of a running gateway, and what the entries disclose on the way."""
 
-    def __init__(self, admin: "AdminClient", shown: Callable[[int, str], None] | None) -> None:
+    def __init__(self, admin: "AdminClient", log: int, shown: Callable[[int, str], None] | None) -> None:
         self._admin = admin
+        self._log = log
         self._shown = shown
 
     def read(self, level: int, number: int, width: int) -> bytes:
         """Return a tile."""
-        return self._admin.log_tile(level, number, width)
+        return self._admin.log_tile(level, number, width, self._log)
 
     def read_entries(self, number: int, width: int) -> Sequence[bytes]:
         """Return a bundle's leaves."""
-        entries = self._admin.log_entries(number * TILE_WIDTH, width, disclose=self._shown is not None)
+        entries = self._admin.log_entries(number * TILE_WIDTH, width, disclose=self._shown is not None, log=self._log)
         if self._shown is not None:
             for entry in entries:
                 self._shown(entry.index, entry.disclosure)
@@ -105,7 +106,7 @@ def write_static_log(
     def shown(index: int, disclosure: str) -> None:
         lines.append(json.dumps({"index": index, "disclosure": disclosure}) + "\n")
 
-    remote = _Remote(admin, shown if disclose else None)
+    remote = _Remote(admin, head.number, shown if disclose else None)
     for path, content in static_files(checkpoint, remote, remote):
         place = directory / path
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def register(application: typer.Typer) -> None:
         stuck = [queue for queue in queues if is_stuck(queue, now_ms)]
         connector_problems = [f"{item.name}: {problem}" for item in answer.connectors for problem in item.problems]
         warnings = [call.output.runnable(warning) for warning in answer.warnings]
-        works = not (stuck or connector_problems or answer.log_problem)
+        works = not (stuck or connector_problems or answer.log_problem or answer.log_findings)
         call.output.record(
             {
                 "partner": answer.partner,
@@ -60,6 +60,7 @@ def register(application: typer.Typer) -> None:
                 "log_size": answer.log_size,
                 "log_checkpoint_time": instant(answer, "log_checkpoint_time"),
                 "log_problem": answer.log_problem,
+                "log_findings": list(answer.log_findings),
                 "telemetry": list(answer.telemetry),
                 "stuck": [stuck_data(call, queue) for queue in stuck],
                 "warnings": warnings,
@@ -82,6 +83,7 @@ def register(application: typer.Typer) -> None:
                 *(("problem", problem) for problem in connector_problems),
                 ("log", f"{answer.log_size} entries, {_signed(answer)}"),
                 *((("problem", f"exchange log: {answer.log_problem}"),) if answer.log_problem else ()),
+                *(("problem", finding) for finding in answer.log_findings),
                 *(("telemetry", item) for item in answer.telemetry),
                 *(row for queue in stuck for row in stuck_rows(call, queue, now_ms)),
                 *(("warning", warning) for warning in warnings),

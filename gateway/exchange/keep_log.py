@@ -7,106 +7,73 @@ So that the partners can tell in time, a gateway that has signed before asks the
 """
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.crypto.keys import VerifyKey
-from gateway.crypto.mldsa import MLDSAVerifyKey
-from gateway.errors import LogForked, LogInconsistent, LogRolledBack, MessageTooLarge, ProofRejected, Rejected
+from gateway.errors import (
+    ConcurrentUpdate,
+    LogInconsistent,
+    LogRolledBack,
+    NotFound,
+    ProofRejected,
+    Rejected,
+    StateConflict,
+)
 from gateway.exchange.directory import PartnerDirectory
+from gateway.exchange.log_keys import log_keys
 from gateway.exchange.own_keys import KeyHolder
-from gateway.exchange.steps import partner_principal, step
+from gateway.exchange.partner_logs import PartnerLogs
+from gateway.exchange.steps import new_salts
 from gateway.ids import PartnerId
-from gateway.model.partner import CardKey, KeyPurpose
 from gateway.ports import (
+    PRESENT,
+    BeginLog,
     Checkpoint,
     CommitCheckpoint,
-    KeepPartnerCheckpoint,
-    LogEntry,
+    CondemnLog,
+    EndedLogs,
     LogHead,
+    LogVerdict,
     OpenLog,
-    PartnerCheckpoints,
     ProveConsistency,
+    ProveInclusion,
+    ReadLog,
     ReadLogHead,
     RootAt,
-    Seen,
+    ShownLogs,
+    ShownProof,
     Store,
 )
-from gateway.translog.checkpoint import Checkpoint as SignedTree
-from gateway.translog.checkpoint import open_checkpoint, sign_checkpoint
-from gateway.translog.entry import EventType
-from gateway.translog.merkle import verify_consistency
-from gateway.translog.note import parse_note
+from gateway.translog.checkpoint import sign_checkpoint
+from gateway.translog.disclosure import disclose, to_json
+from gateway.translog.entry import Facet
+from gateway.translog.merkle import EMPTY_ROOT, verify_consistency
 from gateway.translog.note_keys import NoteKey, NoteSigner, SignatureKind
-from gateway.translog.tree_head import TreeHead, parse_tree_head
+from gateway.translog.proof import write_proof
+from gateway.translog.succession import Succession
+from gateway.translog.tree_head import TreeHead
 
-MAX_CHECKPOINT_BYTES: Final = 16_384
-"""What partners show one another: a body and a few signatures."""
-SIGHTING_MS: Final = 86_400_000
-"""A newer checkpoint of a partner's log becomes an entry once a day, and one that contradicts another always."""
 ASK_FIRST_MS: Final = 30_000
 """How long after a start partners may be away before we sign without having asked them."""
 
 
-def log_keys(origin: str, keys: tuple[CardKey, ...]) -> tuple[NoteKey, ...]:
-    """Return the keys of a card that may have signed checkpoints of its log, revoked ones left out."""
-    found: list[NoteKey] = []
-    for key in keys:
-        if key.revoke_ms is not None:
-            continue
-        if key.purpose is KeyPurpose.LOG:
-            found.append(NoteKey(origin, SignatureKind.ED25519, VerifyKey(key.public_key)))
-        elif key.purpose is KeyPurpose.LOG_COSIGN:
-            found.append(NoteKey(origin, SignatureKind.MLDSA44_COSIGNATURE, MLDSAVerifyKey(key.public_key)))
-    return tuple(found)
-
-
-def signers_of(note: bytes, keys: tuple[NoteKey, ...]) -> tuple[NoteKey, ...]:
-    """Return those of the keys that a note names as its signers; nothing is verified.
-
-    Raises:
-        MessageMalformed, MessageTooLarge: Not a note.
-    """
-    named = {signature.key_id for signature in parse_note(note).signatures}
-    return tuple(key for key in keys if key.id in named)
-
-
-def signing_pair(note: bytes, keys: tuple[NoteKey, ...]) -> tuple[NoteKey, ...]:
-    """Return the pair of keys, one of each kind, that a checkpoint names as its signers; nothing is verified.
-
-    Raises:
-        MessageMalformed, MessageTooLarge: Not a note.
-        ProofRejected: It names no such pair.
-    """
-    used = signers_of(note, keys)
-    if {key.kind for key in used} != {SignatureKind.ED25519, SignatureKind.MLDSA44_COSIGNATURE}:
-        raise ProofRejected("the checkpoint is not signed by both keys of its log")
-    return used
-
-
-def open_with(note: bytes, origin: str, keys: tuple[NoteKey, ...]) -> SignedTree:
-    """Return a checkpoint signed by a pair of the keys, whichever were in use then: one of each kind.
-
-    Raises:
-        MessageMalformed, MessageTooLarge: Not a checkpoint.
-        ProofRejected: Another log's, or not signed by such a pair.
-    """
-    return open_checkpoint(note, origin=origin, log_keys=signing_pair(note, keys))
-
-
 class LogKeeper:
-    """Signs our log and remembers what partners signed of theirs."""
+    """Signs our log, shows it to partners and hears what they saw of it."""
 
     def __init__(self, *, directory: PartnerDirectory, store: Store, clock: Clock, keys: KeyHolder) -> None:
         self._directory = directory
         self._store = store
         self._clock = clock
         self._keys = keys
+        self.theirs = PartnerLogs(directory=directory, store=store, clock=clock)
         self._signing = asyncio.Lock()
         self._unasked: set[PartnerId] = set()
         self._ask_until_ms = 0
-        self._noted_ms: dict[str, int] = {}
-        """When a sighting of a log was last recorded, by its name."""
+        self._known: dict[PartnerId, int] = {}
+        self._number = 0
+        """Of the log that the problem is about: another replica may have begun the next one."""
         self.problem: LogRolledBack | LogInconsistent | None = None
         """Why nothing is signed any more."""
 
@@ -114,14 +81,31 @@ class LogKeeper:
         """Return the log's name, giving it one the first time: who keeps it, and the key it began with."""
         keys = self._keys.current
         origin = await self._store.write(OpenLog(f"{keys.partner}.concord/exchange-log/{keys.log.id.hex()}"))
-        if (await self.head()).checkpoint is not None:
+        if (await self._present()).checkpoint is not None:
             self._unasked = {item for item in self._directory.partners() if not self._directory.known(item).frozen}
             self._ask_until_ms = self._clock.now_ms() + ASK_FIRST_MS
         return origin
 
-    async def head(self) -> LogHead:
-        """Return where the log stands."""
-        return await self._store.read(ReadLogHead())
+    async def head(self, log: int = PRESENT) -> LogHead:
+        """Return where a log of ours stands.
+
+        Raises:
+            NotFound: We have kept none of this number.
+        """
+        head = await self._store.read(ReadLogHead(log))
+        if head is None:
+            raise NotFound(f"there is no log {log}")
+        return head
+
+    async def _present(self) -> LogHead:
+        """Return where the log stands, with what is known against it: a restart and other replicas count too."""
+        head = await self.head()
+        if head.number != self._number:
+            self._number, self.problem = head.number, None
+            self._known.clear()
+        if self.problem is None and head.verdict is not None:
+            self.problem = LogRolledBack(head.verdict.problem)
+        return head
 
     def own_keys(self, origin: str) -> tuple[NoteKey, ...]:
         """Return the keys that verifiers of our log need, the replaced ones too: older checkpoints carry those."""
@@ -136,12 +120,15 @@ class LogKeeper:
             StoreUnavailable: It could not be kept, so nobody sees it.
         """
         async with self._signing:
+            head = await self._present()
             if self.problem is not None:
                 raise self.problem
-            head = await self.head()
             try:
                 await self._check_grown(head)
-            except (LogRolledBack, LogInconsistent) as error:
+            except LogRolledBack as error:
+                await self._condemn(head, error, _signed_last(head))
+                raise
+            except LogInconsistent as error:
                 self.problem = error
                 raise
             last = head.checkpoint
@@ -156,7 +143,7 @@ class LogKeeper:
             # Away from the event loop: ML-DSA takes a millisecond, and nobody's message waits for it.
             signed = await asyncio.to_thread(sign_checkpoint, tree, signers, now_ms // 1000)
             checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=signed.note)
-            kept = await self._store.write(CommitCheckpoint(checkpoint))
+            kept = await self._store.write(CommitCheckpoint(head.number, checkpoint))
             return checkpoint if kept else None
 
     def _must_ask(self) -> bool:
@@ -172,10 +159,7 @@ class LogKeeper:
         Raises:
             LogRolledBack: It does not begin with that.
         """
-        signed = [] if head.mark is None else [head.mark]
-        if head.checkpoint is not None:
-            signed.append((head.checkpoint.size, head.checkpoint.root))
-        for size, root in signed:
+        for size, root in _heads(head):
             if size > head.size:
                 raise LogRolledBack(f"{size} entries were signed before, and only {head.size} are here")
             if await self._store.read(RootAt(size)) != root:
@@ -188,100 +172,152 @@ class LogKeeper:
             except ProofRejected as error:
                 raise LogRolledBack(f"the tree does not follow from the last checkpoint: {error.text}") from None
 
-    # --- what partners know, and what we know of them ----------------------------------------------------------
+    # --- what partners know of it --------------------------------------------------------------------------------
 
-    async def newest(self) -> bytes:
-        """Return our newest checkpoint; empty before the first."""
-        checkpoint = (await self.head()).checkpoint
-        return b"" if checkpoint is None else checkpoint.note
+    async def show(self, partner: PartnerId, since: int) -> ShownLogs:
+        """Return what to show a partner: our newest checkpoint, proved to follow from the one of `since` entries.
 
-    async def seen_of(self, partner: PartnerId) -> bytes:
-        """Return the newest checkpoint that we saw of a partner's log; empty when we saw none."""
-        seen = await self._store.read(PartnerCheckpoints(partner))
-        return max(seen, key=lambda item: item.checkpoint.time_ms).checkpoint.note if seen else b""
+        A partner that has seen none of a log which follows another one is shown how it begins.
+        """
+        head = await self._present()
+        checkpoint, seen = head.checkpoint, await self.theirs.seen_of(partner)
+        if checkpoint is None:
+            return ShownLogs(checkpoint=b"", seen=seen, proven_from=0, consistency=(), beginning=None)
+        proof: tuple[bytes, ...] = ()
+        beginning = None
+        if not 0 < since <= checkpoint.size or self.problem is not None:
+            beginning = await self._beginning(checkpoint) if head.number > 1 and self.problem is None else None
+            since = 0
+        else:
+            proof = await self._store.read(ProveConsistency(old_size=since, new_size=checkpoint.size))
+        return ShownLogs(
+            checkpoint=checkpoint.note, seen=seen, proven_from=since, consistency=proof, beginning=beginning
+        )
 
-    async def hear_own(self, partner: PartnerId, note: bytes) -> None:
+    async def _beginning(self, checkpoint: Checkpoint) -> ShownProof | None:
+        """Return how the log begins, proved under a checkpoint; None once that entry is erased."""
+        records = await self._store.read(ReadLog(first=0, max_rows=1))
+        if not records or records[0].event is None:
+            return None
+        hashes = await self._store.read(ProveInclusion(index=0, size=checkpoint.size))
+        (first,) = records
+        # Which operator did it stays with us.
+        shown = disclose(records[0].event, first.salts, (Facet.WHAT, Facet.WHEN, Facet.WHICH))
+        return ShownProof(first.leaf, write_proof(0, hashes, checkpoint.note), to_json(shown))
+
+    def known_to(self, partner: PartnerId) -> int:
+        """Return of how many entries the newest checkpoint of ours is that a partner has shown to hold."""
+        return self._known.get(partner, 0)
+
+    async def hear_own(self, partner: PartnerId, note: bytes) -> int:
         """Take a checkpoint of ours that a partner shows: proof of what we once signed, whatever our files say.
+
+        Returns of how many entries of this log it is; 0 when it shows none.
 
         Raises:
             Rejected: It is not a checkpoint signed by us: nothing follows from it.
             LogRolledBack: It is, and our tree does not fit it.
+            LogInconsistent: Our tree is damaged.
         """
         try:
-            if note:
-                await self._compare_own(partner, note)
+            size = await self._compare_own(partner, note) if note else 0
         except Rejected:
             self._unasked.discard(partner)
             raise
         self._unasked.discard(partner)
+        self._known[partner] = size
+        return size
 
-    async def _compare_own(self, partner: PartnerId, note: bytes) -> None:
-        tree = self._opened(self._directory.own, note)
-        head = await self.head()
+    async def _compare_own(self, partner: PartnerId, note: bytes) -> int:
+        tree = self.theirs.opened(self._directory.own, note)
+        head = await self._present()
         if tree.origin != head.origin:
-            return
-        if tree.size > head.size or await self._store.read(RootAt(tree.size)) != tree.root:
-            self.problem = LogRolledBack(
-                f"'{partner}' holds a checkpoint of ours of {tree.size} entries that is not here"
-            )
-            raise self.problem
+            if tree.origin in {item.origin for item in await self._store.read(EndedLogs())}:
+                # It has not seen the present one yet.
+                return 0
+            error = LogRolledBack(f"'{partner}' holds a checkpoint of a log of ours that is not here: {tree.origin}")
+        elif tree.size > head.size or await self._store.read(RootAt(tree.size)) != tree.root:
+            error = LogRolledBack(f"'{partner}' holds a checkpoint of ours of {tree.size} entries that is not here")
+        else:
+            return tree.size
+        await self._condemn(head, error, (tree.origin, tree.size, tree.root))
+        raise error
 
-    async def hear_partner(self, partner: PartnerId, note: bytes) -> Seen | None:
-        """Keep a checkpoint that a partner shows of its log.
+    # --- when it cannot go on ------------------------------------------------------------------------------------
+
+    async def _condemn(self, head: LogHead, error: LogRolledBack, signed: tuple[str, int, bytes]) -> None:
+        """Sign nothing more, in this process or any later one."""
+        self.problem = error
+        origin, size, root = signed
+        verdict = LogVerdict(problem=error.text, origin=origin, size=size, root=root)
+        await self._store.write(CondemnLog(number=head.number, time_ms=self._clock.now_ms(), verdict=verdict))
+
+    async def begin(self, origin: str, reason: str, *, actor: str) -> LogHead:
+        """Begin another log, because this one cannot go on; return where it stands, signed.
+
+        Args:
+            origin: The name of the log that ends, as whoever decides this knows it.
+            reason: Why, in a few words; partners are shown them.
+            actor: Who decides it.
 
         Raises:
-            Rejected: Not a checkpoint, or not signed by the partner's log.
-            LogForked: It contradicts one that the partner signed before; both are kept.
+            StateConflict: The log is not what the caller believes, or there is nothing wrong with it.
+            FieldInvalid: The reason cannot stand in an entry.
+            ConcurrentUpdate: Another replica was faster.
         """
-        if not note:
-            return None
-        tree = self._opened(partner, note)
-        now_ms = self._clock.now_ms()
-        checkpoint = Checkpoint(size=tree.size, root=tree.root, time_ms=now_ms, note=note)
-
-        def noted(reason: str) -> LogEntry:
-            return step(
-                EventType.PARTNER_CHECKPOINT_SEEN,
-                now_ms,
-                actor=partner_principal(partner),
-                partner=partner.code,
-                digest=tree.root,
+        async with self._signing:
+            head = await self._present()
+            if head.origin != origin:
+                raise StateConflict(f"the log that is kept is {head.origin}")
+            if self.problem is None:
+                raise StateConflict("nothing is wrong with the log: one that can go on is not ended")
+            signed = (head.origin, *max(_heads(head), default=(0, EMPTY_ROOT)))
+            if head.verdict is not None and (head.verdict.origin != signed[0] or head.verdict.size > signed[1]):
+                signed = (head.verdict.origin, head.verdict.size, head.verdict.root)
+            # Tells at once whether the words can stand in an entry.
+            Succession(
+                origin=signed[0],
+                size=signed[1],
+                root=signed[2],
+                sure_size=0,
+                kept_size=0,
+                kept_root=EMPTY_ROOT,
                 reason=reason,
-                detail=f"{tree.origin} {tree.size}",
             )
-
-        # Were each one an entry, two idle logs would feed one another for ever. The newest is kept all the same.
-        due = now_ms - self._noted_ms.get(tree.origin, -SIGHTING_MS) >= SIGHTING_MS
-        seen = await self._store.write(
-            KeepPartnerCheckpoint(
-                partner=partner,
-                origin=tree.origin,
-                checkpoint=checkpoint,
-                newer_log=noted("") if due else None,
-                fork_log=noted(LogForked.reason),
+            now_ms = self._clock.now_ms()
+            stem = "/".join(head.origin.split("/")[:3])
+            following = BeginLog(
+                number=head.number,
+                # Never a name that was used before: if this home is restored again, that is another log again.
+                origin=f"{stem}/{datetime.fromtimestamp(now_ms // 1000, UTC):%Y%m%dT%H%M%SZ}",
+                sound=True,
+                problem=self.problem.text,
+                reason=reason,
+                signed=signed,
+                time_ms=now_ms,
+                actor=actor,
+                salts=new_salts(),
             )
-        )
-        if seen is Seen.NEWER and due:
-            self._noted_ms[tree.origin] = now_ms
-        if seen is Seen.TOO_MANY:
-            raise ProofRejected("the partner's logs have too many names already")
-        if seen is Seen.FORK:
-            raise LogForked(f"the log of '{partner}' states two trees of {tree.size} entries")
-        return seen
+            try:
+                begun = await self._store.write(following)
+            except LogInconsistent:
+                # Damage can look like a copy that was restored; what waits cannot go into such a tree.
+                begun = await self._store.write(replace(following, sound=False))
+            if not begun:
+                raise ConcurrentUpdate("another log was begun at the same moment")
+            # What partners hold of the one before says nothing about this one: nobody need be asked first.
+            self._unasked.clear()
+        await self.sign_checkpoint()
+        return await self.head()
 
-    def signers(self, partner: PartnerId, note: bytes) -> tuple[str, tuple[NoteKey, ...]]:
-        """Return the name of a partner's log and the keys of its card that signed a checkpoint of it, not verified.
 
-        Raises:
-            Rejected: Not a checkpoint of a log of this partner, or not signed by such keys.
-        """
-        if len(note) > MAX_CHECKPOINT_BYTES:
-            raise MessageTooLarge("the checkpoint", len(note), MAX_CHECKPOINT_BYTES)
-        origin = parse_tree_head(parse_note(note).text).origin
-        if not origin.startswith(f"{partner}.concord/"):
-            raise ProofRejected("the checkpoint is of another state's log")
-        return origin, signing_pair(note, log_keys(origin, self._directory.card(partner).keys))
+def _heads(head: LogHead) -> list[tuple[int, bytes]]:
+    """Return size and root of what is known here to have been signed."""
+    found = [] if head.mark is None else [head.mark]
+    if head.checkpoint is not None:
+        found.append((head.checkpoint.size, head.checkpoint.root))
+    return found
 
-    def _opened(self, partner: PartnerId, note: bytes) -> SignedTree:
-        origin, keys = self.signers(partner, note)
-        return open_checkpoint(note, origin=origin, log_keys=keys)
+
+def _signed_last(head: LogHead) -> tuple[str, int, bytes]:
+    return head.origin, *max(_heads(head))

@@ -111,7 +111,7 @@ class ReceiptProver:
         proof = parse_proof(shown.proof)
         if leaf_hash(shown.leaf) != receipt.log_leaf:
             raise ProofRejected("the leaf shown is not the one that the receipt names")
-        origin, keys = self._keeper.signers(partner, proof.checkpoint)
+        origin, keys = self._keeper.theirs.signers(partner, proof.checkpoint)
         proven = verify_proof(proof, shown.leaf, origin=origin, log_keys=keys)
         event = verify_disclosure(shown.leaf, parse_json(shown.disclosure.encode())) if shown.disclosure else None
         if event is not None:
@@ -119,5 +119,5 @@ class ReceiptProver:
             if (event.type, event.subject, event.partner) != expected:
                 raise ProofRejected("the step that the receipt names is about something else")
         # A checkpoint as good as any other that it shows us: it has to fit those.
-        await self._keeper.hear_partner(partner, proof.checkpoint)
+        await self._keeper.theirs.compare(partner, proof.checkpoint)
         return ProvedReceipt(proven.index, shown, event, keys)

@@ -75,6 +75,8 @@ class GatewayStatus:
     log_checkpoint_ms: int | None = None
     log_problem: str = ""
     """Why the log is not signed any more; empty when all is well."""
+    log_findings: tuple[str, ...] = ()
+    """What partners' logs are found to have done."""
     telemetry: tuple[str, ...] = ()
     """Where metrics and traces go, in words; empty when nowhere."""
 
@@ -181,6 +183,10 @@ class AdminBackend(Protocol):
         """Return a message that we sent."""
         ...
 
+    async def begin_log(self, origin: str, reason: str) -> str:
+        """End the log of this name and return that of the one that begins."""
+        ...
+
     async def test_partner(self, partner: PartnerId) -> tuple[TestStep, ...]: ...
 
 
@@ -214,6 +220,7 @@ class AdminServicer:
             ],
             log_size=status.log_size,
             log_problem=status.log_problem,
+            log_findings=status.log_findings,
             telemetry=status.telemetry,
         )
         if status.log_checkpoint_ms is not None:
@@ -248,6 +255,10 @@ class AdminServicer:
         partner = partner_from_text(request.partner, "partner")
         discarded = await self._backend.remove_partner(partner, discard_waiting=request.discard_waiting)
         return pb.RemovePartnerResponse(discarded=discarded)
+
+    async def begin_log(self, request: pb.BeginLogRequest, _: Caller) -> pb.BeginLogResponse:
+        """Begin another exchange log."""
+        return pb.BeginLogResponse(origin=await self._backend.begin_log(request.origin, request.reason))
 
     async def rotate_keys(self, request: pb.RotateKeysRequest, _: Caller) -> pb.RotateKeysResponse:
         """Make new keys and a new card."""

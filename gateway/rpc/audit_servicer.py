@@ -6,17 +6,21 @@ from typing import Final
 from concord.v1 import audit_service_pb2 as pb
 
 from gateway.errors import FieldInvalid, PageTokenInvalid
-from gateway.exchange.keep_log import LogKeeper, signers_of
+from gateway.exchange.keep_log import LogKeeper
+from gateway.exchange.log_keys import signers_of
 from gateway.exchange.prove_receipt import ReceiptProver
 from gateway.exchange.read_log import CheckProgress, LogReader
 from gateway.ids import MessageId, PartnerId
-from gateway.ports import LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
+from gateway.ports import Finding, LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import set_time, sized, time_from_proto
 from gateway.rpc.convert.view import time_to_proto
 from gateway.translog.disclosure import DisclosedEvent, disclose, to_json
 from gateway.translog.entry import MAX_ACTOR, EventType, LogEvent, check_text
 from gateway.translog.merkle import MAX_SIZE
+from gateway.translog.note import parse_note
+from gateway.translog.proof import parse_proof
+from gateway.translog.tree_head import parse_tree_head
 
 
 def words_of(kind: EventType) -> str:
@@ -36,9 +40,11 @@ class AuditServicer:
         self._reading = reading
         self._receipts = receipts
 
-    async def get_head(self, _: pb.GetHeadRequest, __: Caller) -> pb.GetHeadResponse:
-        """Return where the log stands."""
-        head = await self._reading.head()
+    async def get_head(self, request: pb.GetHeadRequest, _: Caller) -> pb.GetHeadResponse:
+        """Return where a log stands."""
+        head = await self._reading.head(request.log)
+        ended = await self._reading.ended()
+        problem = "" if self._keeper.problem is None else self._keeper.problem.text
         response = pb.GetHeadResponse(
             origin=head.origin,
             size=head.size,
@@ -52,11 +58,25 @@ class AuditServicer:
                     size=item.checkpoint.size,
                     time=time_to_proto(item.checkpoint.time_ms),
                     checkpoint=item.checkpoint.note,
-                    forked=item.forked,
+                    forked=item.finding is Finding.FORKED,
+                    went_back=item.finding is Finding.WENT_BACK,
                 )
                 for item in await self._store.read(PartnerCheckpoints())
             ],
-            problem="" if self._keeper.problem is None else self._keeper.problem.text,
+            problem=next((item.problem for item in ended if item.number == head.number), problem),
+            number=head.number,
+            ended=[
+                pb.EndedLog(
+                    number=item.number,
+                    origin=item.origin,
+                    size=item.size,
+                    end_time=time_to_proto(item.end_ms),
+                    problem=item.problem,
+                    reason=item.reason,
+                )
+                for item in ended
+            ],
+            findings=await self._keeper.theirs.findings(),
         )
         if head.checkpoint is not None:
             response.checkpoint = head.checkpoint.note
@@ -73,7 +93,11 @@ class AuditServicer:
         """Return a page of entries that match, and how many there are in all."""
         before = _parse_token(request.page_token) if request.page_token else None
         found = await self._reading.search(
-            _filter(request), page_size=request.page_size, before=before, actor=caller.principal
+            _filter(request),
+            page_size=request.page_size,
+            before=before,
+            actor=caller.principal,
+            log=request.log,
         )
         shown = found.records
         return pb.SearchEntriesResponse(
@@ -82,7 +106,7 @@ class AuditServicer:
             next_page_token=f"l1{shown[-1].index}" if found.more else "",
             total=found.total,
             searched=found.searched,
-            size=(await self._reading.head()).size,
+            size=(await self._reading.head(request.log)).size,
         )
 
     async def list_entries(self, request: pb.ListEntriesRequest, caller: Caller) -> pb.ListEntriesResponse:
@@ -90,7 +114,7 @@ class AuditServicer:
         if request.first > MAX_SIZE:
             raise FieldInvalid("first", "lies beyond every log")
         records = await self._reading.entries(
-            request.first, request.count, disclosed=request.disclose, actor=caller.principal
+            request.first, request.count, disclosed=request.disclose, actor=caller.principal, log=request.log
         )
         return pb.ListEntriesResponse(entries=[_view(record, disclosed=request.disclose) for record in records])
 
@@ -106,11 +130,15 @@ class AuditServicer:
         if request.partner:
             return await self._prove_receipt(request, caller)
         proved = await self._reading.prove(
-            index=request.index if which == "index" else None, message_id=request.message_id, actor=caller.principal
+            index=request.index if which == "index" else None,
+            message_id=request.message_id,
+            actor=caller.principal,
+            log=request.log,
         )
-        head = await self._reading.head()
+        note = parse_proof(proved.proof).checkpoint
+        keys = signers_of(note, self._keeper.own_keys(parse_tree_head(parse_note(note).text).origin))
         return pb.ProveEntryResponse(
-            entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=self._keys(head)
+            entry=_view(proved.record, disclosed=True), proof=proved.proof, verifier_keys=[str(key) for key in keys]
         )
 
     async def _prove_receipt(self, request: pb.ProveEntryRequest, caller: Caller) -> pb.ProveEntryResponse:
@@ -135,7 +163,9 @@ class AuditServicer:
         """Return a tile."""
         if request.number >= 1 << 48:
             raise FieldInvalid("number", "lies beyond every log")
-        return pb.GetTileResponse(hashes=await self._reading.tile(request.level, request.number, request.width))
+        return pb.GetTileResponse(
+            hashes=await self._reading.tile(request.level, request.number, request.width, request.log)
+        )
 
     async def check_log(self, _: pb.CheckLogRequest, __: Caller) -> AsyncIterator[pb.CheckLogResponse]:
         """Compute the log anew."""

@@ -1,25 +1,38 @@
 """FederationService: what partner gateways call."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
+import structlog
 from concord.v1 import federation_service_pb2 as pb
 
 from gateway.clock import Clock
-from gateway.errors import Busy, CallerUnknown, FrameMalformed, LogForked, LogInconsistent, LogRolledBack, Rejected
+from gateway.errors import (
+    Busy,
+    CallerUnknown,
+    FrameMalformed,
+    LogForked,
+    LogInconsistent,
+    LogRolledBack,
+    PartnerLogWentBack,
+    Rejected,
+)
 from gateway.exchange.quota import Quota
 from gateway.exchange.read_log import ProvedEntry
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import SignedCard
-from gateway.ports import Deferral, FrameAnswer, OutgoingFrame
+from gateway.ports import Deferral, FrameAnswer, OutgoingFrame, ShownLogs, ShownProof
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.envelope import answer_to_proto, frame_from_proto
+from gateway.rpc.convert.logs import shown_logs_from_proto, shown_logs_to_response
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
 from gateway.rpc.pipeline import answer_in_order
 from gateway.translog.disclosure import disclose, to_json
 from gateway.translog.entry import Facet
+
+log = structlog.get_logger(__name__)
 
 SHOWN_TO_PARTNERS: Final = (Facet.WHAT, Facet.WHEN, Facet.WHOM, Facet.WHICH)
 LOG_CALLS_PER_S: Final = 2
@@ -45,10 +58,24 @@ class Cards(Protocol):
 class Log(Protocol):
     """What is needed of exchange.keep_log.LogKeeper."""
 
-    async def newest(self) -> bytes: ...
-    async def seen_of(self, partner: PartnerId) -> bytes: ...
-    async def hear_own(self, partner: PartnerId, note: bytes) -> None: ...
-    async def hear_partner(self, partner: PartnerId, note: bytes) -> object: ...
+    @property
+    def theirs(self) -> "PartnersLogs": ...
+    async def show(self, partner: PartnerId, since: int) -> ShownLogs: ...
+    async def hear_own(self, partner: PartnerId, note: bytes) -> int: ...
+
+
+class PartnersLogs(Protocol):
+    """What is needed of exchange.partner_logs.PartnerLogs."""
+
+    async def hear(
+        self,
+        partner: PartnerId,
+        note: bytes,
+        *,
+        proven_from: int = ...,
+        consistency: Sequence[bytes] = ...,
+        beginning: ShownProof | None = ...,
+    ) -> object: ...
 
 
 class LogReading(Protocol):
@@ -131,14 +158,21 @@ class FederationServicer:
         partner = _partner(caller)
         self._heard(partner)
         self._log_calls.take(partner.code, Urgency.U3, self._clock.now_ms())
+        shown, known = shown_logs_from_proto(request), 0
         # If our own tree is not what we once signed, or nothing that we signed, the partner still gets its answer.
         with contextlib.suppress(LogRolledBack, LogInconsistent, Rejected):
-            await self._log.hear_own(partner, request.seen)
-        with contextlib.suppress(LogForked):
-            await self._log.hear_partner(partner, request.checkpoint)
-        return pb.ExchangeCheckpointsResponse(
-            checkpoint=await self._log.newest(), seen=await self._log.seen_of(partner)
-        )
+            known = await self._log.hear_own(partner, shown.seen)
+        try:
+            await self._log.theirs.hear(
+                partner,
+                shown.checkpoint,
+                proven_from=shown.proven_from,
+                consistency=shown.consistency,
+                beginning=shown.beginning,
+            )
+        except (LogForked, PartnerLogWentBack) as error:
+            log.critical("checkpoint.contradicts", partner=partner.code, reason=error.reason)
+        return shown_logs_to_response(await self._log.show(partner, known))
 
     async def prove_receipt(self, request: pb.ProveReceiptRequest, caller: Caller) -> pb.ProveReceiptResponse:
         """Prove the step that a receipt of ours to the caller names. Who of us did it stays with us."""

@@ -97,8 +97,8 @@ CARD_BYTES: Final = 70_000
 """partner.proto: a card of 64 KiB with up to four signatures."""
 REQUEST_BYTES: Final = 32_768
 """A certificate request of 16 KiB with a name and up to 64 authorities of 128 bytes."""
-CHECKPOINTS_BYTES: Final = 34_000
-"""Two checkpoints of 16 KiB."""
+CHECKPOINTS_BYTES: Final = 90_000
+"""Two checkpoints of 16 KiB, a proof of 64 hashes, and an entry of 16 KiB with a proof of 32 KiB."""
 FRAME_BYTES: Final = 4 << 20
 """A frame of a link, or of streamed submissions."""
 STREAM_AGE_S: Final = 3600.0
@@ -194,6 +194,7 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.AdminService.SetPartnerFrozen": _unary(_ADMIN),
     "concord.v1.AdminService.RemovePartner": _unary(_ADMIN),
     "concord.v1.AdminService.RotateKeys": _unary(_ADMIN),
+    "concord.v1.AdminService.BeginLog": _unary(_ADMIN),
     "concord.v1.AdminService.SubmitLocal": _unary(_ADMIN, DRAFT_BYTES, checked=False),
     "concord.v1.AdminService.ListInbox": _unary(_ADMIN),
     "concord.v1.AdminService.MarkInboxAlert": _unary(_ADMIN),

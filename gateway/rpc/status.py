@@ -77,6 +77,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.FindingsRefused: Code.INVALID_ARGUMENT,
     errors.LogRolledBack: Code.FAILED_PRECONDITION,
     errors.LogForked: Code.FAILED_PRECONDITION,
+    errors.PartnerLogWentBack: Code.FAILED_PRECONDITION,
 }
 """Total: a test compares it with the classes of gateway.errors, both ways."""
 

@@ -10,7 +10,9 @@ from gateway.store import (
     events,
     leases,
     log,
+    log_begin,
     log_reading,
+    partner_logs,
     partners,
     receipts,
     receiving,
@@ -44,9 +46,11 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.AppendLog: log.append_log,
     ports.OpenLog: one_by_one(log.open_log),
     ports.EraseDisclosure: one_by_one(log.erase_disclosure),
-    ports.KeepPartnerCheckpoint: one_by_one(log.keep_partner_checkpoint),
+    ports.KeepPartnerCheckpoint: one_by_one(partner_logs.keep_partner_checkpoint),
     # After everything that enqueues, so that what shares the commit is in the tree with it.
     ports.IntegrateLog: one_by_one(log.integrate_log),
+    ports.CondemnLog: one_by_one(log_begin.condemn_log),
+    ports.BeginLog: one_by_one(log_begin.begin_log),
     ports.CommitCheckpoint: one_by_one(log.commit_checkpoint),
 }
 """In the order in which kinds are applied within a commit."""
@@ -80,7 +84,9 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.ReadLog: log_reading.read_log,
     ports.SearchLog: log_reading.search_log,
     ports.Checkpoints: log_reading.checkpoints,
-    ports.PartnerCheckpoints: log_reading.partner_checkpoints,
+    ports.EndedLogs: log_begin.ended_logs,
+    ports.PartnerLogsBegun: partner_logs.partner_logs_begun,
+    ports.PartnerCheckpoints: partner_logs.partner_checkpoints,
 }
 
 

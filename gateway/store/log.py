@@ -8,9 +8,10 @@ Topics: "log.new" (something is enqueued), "log.batch" (a whole batch is), "log"
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Integer, bindparam, delete, distinct, func, select, update
+from sqlalchemy import Integer, bindparam, delete, select, update
 
 from gateway.errors import LogInconsistent
 from gateway.ports import (
@@ -18,12 +19,11 @@ from gateway.ports import (
     CommitCheckpoint,
     EraseDisclosure,
     IntegrateLog,
-    KeepPartnerCheckpoint,
     LogEntry,
     OpenLog,
-    Seen,
 )
 from gateway.store.log_tables import (
+    LEVELS,
     TILES,
     log_checkpoint,
     log_disclosure,
@@ -32,11 +32,10 @@ from gateway.store.log_tables import (
     log_state,
     log_tile,
     log_waiting,
-    partner_checkpoint,
 )
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.transaction import LogColumns, Session, Transaction
-from gateway.translog.merkle import HASH_BYTES, leaf_hash
+from gateway.translog.merkle import HASH_BYTES, MAX_SIZE, leaf_hash
 from gateway.translog.tiles import Frontier
 
 LOG_BATCH: Final = 256
@@ -46,7 +45,7 @@ ADD_DISCLOSURES: Final = Insert(log_disclosure)
 ADD_WAITING: Final = Insert(log_waiting)
 PUT_TILES: Final = Insert(log_tile, key=("id",), replace=("hashes",))
 LOCK_STATE: Final = Statement(
-    select(log_state.c.origin, log_state.c.size, log_state.c.root)
+    select(log_state.c.number, log_state.c.origin, log_state.c.base, log_state.c.size, log_state.c.root)
     .where(log_state.c.id == constant(1))
     .with_for_update()
 )
@@ -69,43 +68,14 @@ NEXT_WAITING: Final = Statement(
 )
 DROP_WAITING: Final = Lookup(lambda keys: delete(log_waiting).where(log_waiting.c.id.in_(keys)), log_waiting.c.id)
 ONE_TILE: Final = Statement(select(log_tile.c.hashes).where(log_tile.c.id == bindparam("of_tile")))
-LAST_CHECKPOINT: Final = Statement(select(*log_checkpoint.c).order_by(log_checkpoint.c.size.desc()).limit(constant(1)))
+LAST_CHECKPOINT: Final = Statement(
+    select(*log_checkpoint.c)
+    .where(log_checkpoint.c.size > bindparam("after_size"), log_checkpoint.c.size <= bindparam("last_size"))
+    .order_by(log_checkpoint.c.size.desc())
+    .limit(constant(1))
+)
 ADD_CHECKPOINT: Final = Insert(log_checkpoint)
 PUT_MARK: Final = Insert(log_mark, key=("id",), replace=("size", "root"))
-SEEN_OF: Final = Statement(
-    select(partner_checkpoint.c.size, partner_checkpoint.c.root, partner_checkpoint.c.forked)
-    .where(
-        partner_checkpoint.c.partner == bindparam("of_partner"), partner_checkpoint.c.origin == bindparam("of_origin")
-    )
-    .with_for_update()
-)
-ORIGINS_OF: Final = Statement(
-    select(func.count(distinct(partner_checkpoint.c.origin))).where(
-        partner_checkpoint.c.partner == bindparam("of_partner")
-    )
-)
-MAX_ORIGINS: Final = 16
-"""Names kept of one partner's logs: a log begins anew after a loss, which happens once in years."""
-MAX_FORKED: Final = 64
-"""Contradicting checkpoints kept of one log: one pair proves it, and a hostile partner can sign any number."""
-ADD_SEEN: Final = Insert(partner_checkpoint, skip_known=True)
-MARK_FORKED: Final = Statement(
-    update(partner_checkpoint)
-    .where(
-        partner_checkpoint.c.partner == bindparam("of_partner"),
-        partner_checkpoint.c.origin == bindparam("of_origin"),
-        partner_checkpoint.c.size == bindparam("of_size"),
-    )
-    .values(forked=constant(1))
-)
-DROP_OLDER: Final = Statement(
-    delete(partner_checkpoint).where(
-        partner_checkpoint.c.partner == bindparam("of_partner"),
-        partner_checkpoint.c.origin == bindparam("of_origin"),
-        partner_checkpoint.c.size < bindparam("of_size"),
-        partner_checkpoint.c.forked == constant(0),
-    )
-)
 ERASE: Final = Statement(delete(log_disclosure).where(log_disclosure.c.position == bindparam("of_position")))
 
 
@@ -141,56 +111,84 @@ def append_log(tx: Transaction, operations: Sequence[AppendLog]) -> list[None]:
 
 def open_log(tx: Transaction, operation: OpenLog) -> str:
     """Name the log once."""
-    origin, _, _ = _state(tx)
-    if origin:
-        return origin
+    place = lock_place(tx)
+    if place.origin:
+        return place.origin
     tx.run(SET_ORIGIN, new_origin=operation.origin)
     return operation.origin
 
 
-def _state(tx: Transaction) -> tuple[str, int, bytes]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A log of ours, and where it lies among those that were kept one after another."""
+
+    number: int
+    origin: str
+    base: int
+    """Position of its first entry less one."""
+    size: int
+    root: bytes
+    end: int = MAX_SIZE
+    """Position of its last entry; of the log that is kept now, beyond every other."""
+
+
+def lock_place(tx: Transaction) -> Place:
+    """Return the log that is kept now, for nobody else to change until the commit.
+
+    Raises:
+        LogInconsistent: It has lost its state.
+    """
     row = tx.row(LOCK_STATE)
     if row is None:
         raise LogInconsistent("the log", "has lost its state")
-    origin, size, root = row
-    return origin, size, root
+    return Place(*row)
 
 
-def tile_id(level: int, number: int) -> int:
-    """Return the row under which a tile lies."""
-    return level * TILES + number
+def tile_id(log: int, level: int, number: int) -> int:
+    """Return the row under which a tile of the how manieth log lies."""
+    return ((log - 1) * LEVELS + level) * TILES + number
 
 
 class StoredTiles:
     """Tiles of a session (translog.merkle.TileReader)."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, log: int) -> None:
         self._session = session
+        self._log = log
 
     def read(self, level: int, number: int, width: int) -> bytes:
         """Return the first hashes of a tile, as many as there are."""
-        row = self._session.row(ONE_TILE, of_tile=tile_id(level, number))
+        row = self._session.row(ONE_TILE, of_tile=tile_id(self._log, level, number))
         return b"" if row is None else bytes(row[0][: width * HASH_BYTES])
 
 
 def integrate_log(tx: Transaction, operation: IntegrateLog) -> int:
     """Hash enqueued entries into the tree."""
-    _, size, root = _state(tx)
-    leaves = _take_leaves(tx, size, operation.max_entries)
-    if not leaves:
-        return 0
-    edge = Frontier.load(StoredTiles(tx), size)
-    if edge.root != root:
-        raise LogInconsistent(f"tree of size {size}", "the tiles lead to another root")
-    grown = edge.append([leaf_hash(leaf) for leaf in leaves])
-    tx.insert(PUT_TILES, [(tile_id(tile.level, tile.number), tile.hashes) for tile in grown.tiles])
-    tx.run(MOVE_STATE, new_size=grown.frontier.size, new_root=grown.frontier.root)
-    tx.touch("log")
+    place = lock_place(tx)
+    leaves = _take_leaves(tx, place, operation.max_entries)
+    if leaves:
+        grow_tree(tx, place, leaves)
+        tx.touch("log")
     return len(leaves)
 
 
-def _take_leaves(tx: Transaction, size: int, max_entries: int) -> list[bytes]:
+def grow_tree(tx: Transaction, place: Place, leaves: Sequence[bytes]) -> None:
+    """Hash leaves into the tree.
+
+    Raises:
+        LogInconsistent: The tree is damaged.
+    """
+    edge = Frontier.load(StoredTiles(tx, place.number), place.size)
+    if edge.root != place.root:
+        raise LogInconsistent(f"tree of size {place.size}", "the tiles lead to another root")
+    grown = edge.append([leaf_hash(leaf) for leaf in leaves])
+    tx.insert(PUT_TILES, [(tile_id(place.number, tile.level, tile.number), tile.hashes) for tile in grown.tiles])
+    tx.run(MOVE_STATE, new_size=grown.frontier.size, new_root=grown.frontier.root)
+
+
+def _take_leaves(tx: Transaction, place: Place, max_entries: int) -> list[bytes]:
     """Return the next leaves in order, each with its position given."""
+    size = place.base + place.size
     waiting = tx.rows(NEXT_WAITING, max_rows=max_entries)
     if waiting:
         numbered = list(enumerate(waiting, size + 1))
@@ -200,54 +198,27 @@ def _take_leaves(tx: Transaction, size: int, max_entries: int) -> list[bytes]:
         return [row[1] for row in waiting]
     rows = tx.rows(NEXT_LEAVES, after_position=size, max_rows=max_entries)
     if any(position != expected for expected, (position, _) in enumerate(rows, size + 1)):
-        raise LogInconsistent(f"entries from {size} on", "are missing")
+        raise LogInconsistent(f"entries from {place.size} on", "are missing")
     return [leaf for _, leaf in rows]
 
 
 def commit_checkpoint(tx: Transaction, operation: CommitCheckpoint) -> bool:
     """Keep a checkpoint of ours."""
     checkpoint = operation.checkpoint
-    _, size, _ = _state(tx)
-    last = tx.row(LAST_CHECKPOINT)
-    if checkpoint.size > size or (last is not None and last[0] >= checkpoint.size):
+    place = lock_place(tx)
+    last = tx.row(LAST_CHECKPOINT, after_size=place.base, last_size=place.end)
+    newest = last[0] - place.base if last is not None else 0
+    if operation.log != place.number or not newest < checkpoint.size <= place.size:
         return False
     tx.mark_log(checkpoint.size, checkpoint.root)
-    tx.insert(ADD_CHECKPOINT, [(checkpoint.size, checkpoint.time_ms, checkpoint.root, checkpoint.note)])
+    tx.insert(ADD_CHECKPOINT, [(place.base + checkpoint.size, checkpoint.time_ms, checkpoint.root, checkpoint.note)])
     tx.touch("log")
     return True
 
 
-def keep_partner_checkpoint(tx: Transaction, operation: KeepPartnerCheckpoint) -> Seen:
-    """Remember a partner's checkpoint."""
-    new = operation.checkpoint
-    place = {"of_partner": operation.partner.code, "of_origin": operation.origin}
-    kept = tx.rows(SEEN_OF, **place)
-    alike = [(root, forked) for size, root, forked in kept if size == new.size]
-    if any(root == new.root or forked for root, forked in alike):
-        # Two trees of one size are all that is needed to show that a log is forked.
-        return Seen.KNOWN
-    fork = bool(alike)
-    if fork and sum(forked for *_, forked in kept) >= MAX_FORKED:
-        return Seen.KNOWN
-    if not fork and any(size > new.size for size, *_ in kept):
-        return Seen.OLDER
-    if not kept and (tx.row(ORIGINS_OF, of_partner=operation.partner.code) or (0,))[0] >= MAX_ORIGINS:
-        return Seen.TOO_MANY
-    row = (operation.partner.code, operation.origin, new.size, new.time_ms, new.root, new.note, int(fork))
-    tx.insert(ADD_SEEN, [row])
-    if fork:
-        tx.run(MARK_FORKED, **place, of_size=new.size)
-        add_log(tx, [operation.fork_log])
-        return Seen.FORK
-    tx.run(DROP_OLDER, **place, of_size=new.size)
-    if operation.newer_log is not None:
-        add_log(tx, [operation.newer_log])
-    return Seen.NEWER
-
-
 def erase_disclosure(tx: Transaction, operation: EraseDisclosure) -> bool:
     """Erase what an entry discloses."""
-    if not tx.run(ERASE, of_position=operation.index + 1):
+    if not tx.run(ERASE, of_position=lock_place(tx).base + operation.index + 1):
         return False
     add_log(tx, [operation.log])
     return True

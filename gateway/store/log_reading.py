@@ -5,15 +5,15 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Integer, and_, bindparam, func, or_, select
 
 from gateway.errors import FieldInvalid, LogInconsistent
-from gateway.ids import PartnerId
 from gateway.ports import (
+    PRESENT,
     Checkpoint,
     Checkpoints,
     LogFilter,
     LogHead,
     LogMatches,
     LogRecord,
-    PartnerCheckpoints,
+    LogVerdict,
     ProveConsistency,
     ProveInclusion,
     ReadLog,
@@ -21,27 +21,29 @@ from gateway.ports import (
     ReadTile,
     RootAt,
     SearchLog,
-    SeenCheckpoint,
 )
-from gateway.store.log import LAST_CHECKPOINT, StoredTiles
+from gateway.store.log import LAST_CHECKPOINT, Place, StoredTiles
+from gateway.store.log_begin import ended_places
 from gateway.store.log_tables import (
     log_checkpoint,
     log_disclosure,
     log_entry,
     log_mark,
     log_state,
+    log_verdict,
     log_waiting,
-    partner_checkpoint,
 )
 from gateway.store.statement import Statement, constant
 from gateway.store.transaction import Row, Session
 from gateway.translog.entry import EventType, LogEvent
-from gateway.translog.merkle import consistency_proof, inclusion_proof, tree_root
+from gateway.translog.merkle import MAX_SIZE, consistency_proof, inclusion_proof, tree_root
 from gateway.translog.tiles import TILE_WIDTH
 
 STATE: Final = Statement(
     select(
+        log_state.c.number,
         log_state.c.origin,
+        log_state.c.base,
         log_state.c.size,
         log_state.c.root,
         select(func.max(log_entry.c.position)).scalar_subquery(),
@@ -49,6 +51,11 @@ STATE: Final = Statement(
     ).where(log_state.c.id == constant(1))
 )
 MARK: Final = Statement(select(log_mark.c.size, log_mark.c.root).where(log_mark.c.id == constant(1)))
+VERDICT: Final = Statement(
+    select(log_verdict.c.problem, log_verdict.c.origin, log_verdict.c.size, log_verdict.c.root).where(
+        log_verdict.c.number == bindparam("of_number")
+    )
+)
 _STEP = (
     log_disclosure.c.type,
     log_disclosure.c.time_ms,
@@ -75,71 +82,87 @@ CHECKPOINTS: Final = Statement(
     .order_by(log_checkpoint.c.size)
     .limit(bindparam("max_rows", type_=Integer))
 )
-SEEN: Final = Statement(select(*partner_checkpoint.c).order_by(partner_checkpoint.c.partner, partner_checkpoint.c.size))
-SEEN_OF: Final = Statement(
-    select(*partner_checkpoint.c)
-    .where(partner_checkpoint.c.partner == bindparam("of_partner"))
-    .order_by(partner_checkpoint.c.size)
-)
 
 
-def _head_row(session: Session) -> tuple[str, int, bytes, int]:
+def _find(session: Session, log: int) -> tuple[Place, int] | None:
+    """Return a log of ours and how many entries wait for its tree; None when there is none of this number."""
     row = session.row(STATE)
     if row is None:
         raise LogInconsistent("the log", "has lost its state")
-    origin, size, root, highest, waiting = row
-    return origin, size, root, (highest or 0) - size + waiting
+    number, origin, base, size, root, highest, waiting = row
+    if log in {PRESENT, number}:
+        # No position beyond the base was given yet when the highest is an old log's.
+        return Place(number, origin, base, size, root), max(0, (highest or 0) - base - size) + waiting
+    for place in ended_places(session):
+        if place.number == log:
+            return place, 0
+    return None
 
 
-def read_log_head(session: Session, _: ReadLogHead) -> LogHead:
-    """Return where the log stands."""
-    origin, size, root, waiting = _head_row(session)
-    last = session.row(LAST_CHECKPOINT)
-    mark = session.row(MARK)
+def _place(session: Session, log: int) -> Place:
+    found = _find(session, log)
+    if found is None:
+        raise LogInconsistent(f"log {log}", "is not one of ours")
+    return found[0]
+
+
+def read_log_head(session: Session, query: ReadLogHead) -> LogHead | None:
+    """Return where a log stands."""
+    found = _find(session, query.log)
+    if found is None:
+        return None
+    place, waiting = found
+    last = session.row(LAST_CHECKPOINT, after_size=place.base, last_size=place.end)
+    # The mark is of the log that is kept now.
+    mark = session.row(MARK) if place.end == MAX_SIZE else None
+    verdict = session.row(VERDICT, of_number=place.number)
     return LogHead(
-        origin=origin,
-        size=size,
-        root=root,
+        number=place.number,
+        origin=place.origin,
+        size=place.size,
+        root=place.root,
         waiting=waiting,
-        checkpoint=None if last is None else _checkpoint(last),
+        checkpoint=None if last is None else _checkpoint(last, place.base),
         mark=None if mark is None else (mark[0], mark[1]),
+        verdict=None
+        if verdict is None
+        else LogVerdict(problem=verdict[0], origin=verdict[1], size=verdict[2], root=verdict[3]),
     )
 
 
-def _checkpoint(row: Row) -> Checkpoint:
+def _checkpoint(row: Row, base: int) -> Checkpoint:
     size, time_ms, root, note = row
-    return Checkpoint(size=size, root=root, time_ms=time_ms, note=note)
+    return Checkpoint(size=size - base, root=root, time_ms=time_ms, note=note)
 
 
-def _size_at_least(session: Session, size: int) -> None:
-    if _head_row(session)[1] < size:
+def _tree(session: Session, log: int, size: int) -> StoredTiles:
+    place = _place(session, log)
+    if place.size < size:
         raise LogInconsistent(f"tree of size {size}", "is larger than the one that is here")
+    return StoredTiles(session, place.number)
 
 
 def prove_inclusion(session: Session, query: ProveInclusion) -> tuple[bytes, ...]:
     """Return an inclusion proof."""
-    _size_at_least(session, query.size)
-    return inclusion_proof(StoredTiles(session), query.index, query.size)
+    return inclusion_proof(_tree(session, query.log, query.size), query.index, query.size)
 
 
 def prove_consistency(session: Session, query: ProveConsistency) -> tuple[bytes, ...]:
     """Return a consistency proof."""
-    _size_at_least(session, query.new_size)
-    return consistency_proof(StoredTiles(session), query.old_size, query.new_size)
+    return consistency_proof(_tree(session, PRESENT, query.new_size), query.old_size, query.new_size)
 
 
 def root_at(session: Session, query: RootAt) -> bytes:
     """Return the root at a size."""
-    _size_at_least(session, query.size)
-    return tree_root(StoredTiles(session), query.size)
+    return tree_root(_tree(session, PRESENT, query.size), query.size)
 
 
 def read_tile(session: Session, query: ReadTile) -> bytes | None:
     """Return a tile."""
-    return StoredTiles(session).read(query.level, query.number, TILE_WIDTH) or None
+    return _tree(session, query.log, 0).read(query.level, query.number, TILE_WIDTH) or None
 
 
-def _record(row: Row) -> LogRecord:
+def _record(row: Row, base: int) -> LogRecord:
     position, leaf, kind, time_ms, actor, partner, subject, thread, digest, outcome, reason, detail, salts = row
     event = None
     if kind is not None:
@@ -157,15 +180,16 @@ def _record(row: Row) -> LogRecord:
                 detail=detail,
             )
         except (ValueError, FieldInvalid):
-            raise LogInconsistent(f"entry {position - 1}", "what it discloses is damaged") from None
-    return LogRecord(index=position - 1, leaf=leaf, event=event, salts=salts or b"")
+            raise LogInconsistent(f"entry {position - 1 - base}", "what it discloses is damaged") from None
+    return LogRecord(index=position - 1 - base, leaf=leaf, event=event, salts=salts or b"")
 
 
 def read_log(session: Session, query: ReadLog) -> tuple[LogRecord, ...]:
     """Return entries in order."""
-    size = _head_row(session)[1]
-    rows = session.rows(ENTRIES, after_position=query.first, last_position=size, max_rows=query.max_rows)
-    return tuple(_record(row) for row in rows)
+    place = _place(session, query.log)
+    first, last = place.base + min(query.first, place.size), place.base + place.size
+    rows = session.rows(ENTRIES, after_position=first, last_position=last, max_rows=query.max_rows)
+    return tuple(_record(row, place.base) for row in rows)
 
 
 _SEARCHES: dict[tuple[int, frozenset[str]], tuple[Statement, Statement]] = {}
@@ -186,7 +210,11 @@ def _search(types: int, used: frozenset[str]) -> tuple[Statement, Statement]:
         terms: list[ColumnElement[bool]] = [columns[name](bindparam(name)) for name in sorted(used)]
         if types:
             terms.append(or_(*(log_disclosure.c.type == bindparam(f"type_{place}") for place in range(types))))
-        where = and_(log_disclosure.c.position <= bindparam("last_position"), *terms)
+        of_log = (
+            log_disclosure.c.position > bindparam("base_position"),
+            log_disclosure.c.position <= bindparam("last_position"),
+        )
+        where = and_(*of_log, *terms)
         count = Statement(select(func.count()).select_from(log_disclosure).where(where))
         show = Statement(
             select(log_entry.c.position, log_entry.c.leaf, *_STEP)
@@ -213,33 +241,24 @@ def _values(wanted: LogFilter) -> dict[str, Any]:
 
 def search_log(session: Session, query: SearchLog) -> LogMatches:
     """Return what matches, and how much there is in all."""
-    size = _head_row(session)[1]
+    place = _place(session, query.log)
     values = _values(query.filter)
     count, show = _search(len(query.filter.types), frozenset(values))
-    values |= {f"type_{place}": kind for place, kind in enumerate(query.filter.types)}
+    values |= {f"type_{number}": kind for number, kind in enumerate(query.filter.types)}
+    whole = {"base_position": place.base, "last_position": place.base + place.size}
     total = searched = 0
     if query.counted:
         everything, _ = _search(0, frozenset())
-        (total,) = session.row(count, last_position=size, **values) or (0,)
-        (searched,) = session.row(everything, last_position=size) or (0,)
-    rows = session.rows(show, last_position=size, before_position=query.before, max_rows=query.max_rows, **values)
-    return LogMatches(records=tuple(_record(row) for row in rows), total=total, searched=searched)
+        (total,) = session.row(count, **whole, **values) or (0,)
+        (searched,) = session.row(everything, **whole) or (0,)
+    before = place.base + min(query.before, place.size)
+    rows = session.rows(show, **whole, before_position=before, max_rows=query.max_rows, **values)
+    records = tuple(_record(row, place.base) for row in rows)
+    return LogMatches(records=records, total=total, searched=searched)
 
 
 def checkpoints(session: Session, query: Checkpoints) -> tuple[Checkpoint, ...]:
     """Return checkpoints of ours."""
-    return tuple(_checkpoint(row) for row in session.rows(CHECKPOINTS, after_size=query.after, max_rows=query.max_rows))
-
-
-def partner_checkpoints(session: Session, query: PartnerCheckpoints) -> tuple[SeenCheckpoint, ...]:
-    """Return what is kept of partners' logs."""
-    rows = session.rows(SEEN) if query.partner is None else session.rows(SEEN_OF, of_partner=query.partner.code)
-    return tuple(
-        SeenCheckpoint(
-            partner=PartnerId(code),
-            origin=origin,
-            checkpoint=Checkpoint(size=size, root=root, time_ms=time_ms, note=note),
-            forked=bool(forked),
-        )
-        for code, origin, size, time_ms, root, note, forked in rows
-    )
+    base = _place(session, PRESENT).base
+    rows = session.rows(CHECKPOINTS, after_size=base + query.after, max_rows=query.max_rows)
+    return tuple(_checkpoint(row, base) for row in rows)

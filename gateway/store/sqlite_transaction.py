@@ -122,6 +122,10 @@ class SqliteTransaction(Transaction):
     def lock_chains(self, partners: Sequence[str]) -> None:
         """There is one writer."""
 
+    def skip_log(self, position: int) -> None:
+        """Go on counting from here."""
+        self._counters["log_position"] = max(self._counters["log_position"], position)
+
     def mark_log(self, size: int, root: bytes) -> None:
         """Mark in the key store, which is committed first: the mark may be ahead of the checkpoint, never behind."""
         self.mark = (size, root)

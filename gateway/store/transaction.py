@@ -103,6 +103,10 @@ class Transaction(Session):
         """Let nobody else place alerts of these partners until this is committed."""
 
     @abstractmethod
+    def skip_log(self, position: int) -> None:
+        """Give the next entry of the exchange log a position beyond this one."""
+
+    @abstractmethod
     def mark_log(self, size: int, root: bytes) -> None:
         """Mark in the key store what was signed of the exchange log, not later than this commit."""
 

@@ -6,7 +6,7 @@ waits is in the tree a moment after they go on.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -29,6 +29,7 @@ BUSY_S: Final = 1.0
 async def integrate(store: Store, keeper: LogKeeper) -> None:
     """Bring enqueued entries into the tree: a full batch at once, fewer after a second."""
     new, batch = StoreSignal(store, "log.new"), StoreSignal(store, "log.batch")
+    told = False
     try:
         while True:
             try:
@@ -36,8 +37,13 @@ async def integrate(store: Store, keeper: LogKeeper) -> None:
             except LogInconsistent as error:
                 # What is enqueued stays so: nothing is lost, and nothing is hashed into a tree that is not sound.
                 keeper.problem = keeper.problem or error
-                log.warning("log.damaged", reason=error.reason)
-                await _for_ever()
+                if not told:
+                    log.warning("log.damaged", reason=error.reason)
+                told = True
+                # Until an operator begins another log.
+                await asyncio.sleep(CHECKPOINT_S)
+                continue
+            told = False
             if count == INTEGRATE_ENTRIES:
                 continue
             if not count:
@@ -50,21 +56,18 @@ async def integrate(store: Store, keeper: LogKeeper) -> None:
 
 
 async def sign_checkpoints(keeper: LogKeeper) -> None:
-    """Sign the tree every so often, when it has grown. Stops for good when the tree is not the one signed before."""
+    """Sign the tree every so often, when it has grown. A tree that is not the one signed before is not signed."""
+    told = False
     while True:
         try:
             await _patiently("sign_checkpoint", keeper.sign_checkpoint)
+            told = False
         except (LogRolledBack, LogInconsistent) as error:
-            # The gateway goes on: people wait for its messages. Its log makes no more claims until somebody looks.
-            log.warning("log.not_signed", reason=error.reason)
-            await _for_ever()
+            # The gateway goes on: people wait for its messages. Its log makes no more claims until another is begun.
+            if not told:
+                log.warning("log.not_signed", reason=error.reason)
+            told = True
         await asyncio.sleep(CHECKPOINT_S)
-
-
-async def _for_ever() -> NoReturn:
-    """Wait until cancelled: a worker that ends would end the gateway."""
-    while True:
-        await asyncio.Event().wait()
 
 
 async def _patiently(name: str, call: Callable[[], Awaitable[T]]) -> T | None:

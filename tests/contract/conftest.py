@@ -57,7 +57,10 @@ def empty(server: Server, url: str) -> None:
     names = [*metadata.tables, *key_metadata.tables]
     deletes = "".join(f"DELETE FROM {name};" for name in names if name not in {"sequencer", "log_state"})
     root = EMPTY_ROOT.hex()
-    resets = f"UPDATE sequencer SET position = 0; UPDATE log_state SET origin = '', size = 0, root = '\\x{root}';"
+    resets = (
+        "UPDATE sequencer SET position = 0;"
+        f"UPDATE log_state SET origin = '', number = 1, base = 0, size = 0, root = '\\x{root}';"
+    )
     server.sql(f"DO $$ BEGIN {deletes} {resets} END $$", make_url(url).database)
 
 

@@ -22,7 +22,7 @@ from gateway.exchange.submit import Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow
-from gateway.ports import FrameAnswer, LinkIdentity, SubmissionResult, SubmissionStatus
+from gateway.ports import FrameAnswer, LinkIdentity, ShownLogs, SubmissionResult, SubmissionStatus
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
@@ -177,16 +177,17 @@ class MemoryReceiving:
 class MemoryLog:
     """A log that says nothing of itself and knows no leaf."""
 
-    async def newest(self) -> bytes:
-        return b""
+    @property
+    def theirs(self) -> "MemoryLog":
+        return self
 
-    async def seen_of(self, partner: PartnerId) -> bytes:
-        return b""
+    async def show(self, partner: PartnerId, since: int) -> ShownLogs:
+        return ShownLogs(checkpoint=b"", seen=b"", proven_from=0, consistency=(), beginning=None)
 
-    async def hear_own(self, partner: PartnerId, note: bytes) -> None:
-        return None
+    async def hear_own(self, partner: PartnerId, note: bytes) -> int:
+        return 0
 
-    async def hear_partner(self, partner: PartnerId, note: bytes) -> None:
+    async def hear(self, partner: PartnerId, note: bytes, **proof: object) -> None:
         return None
 
     async def prove_leaf(self, leaf: bytes, message_id: bytes, partner):

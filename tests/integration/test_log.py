@@ -21,14 +21,14 @@ from gateway.cli.admin import AdminClient
 from gateway.cli.inbox import find, received
 from gateway.cli.log_files import check_directory, verify_proof_file
 from gateway.errors import Rejected
-from gateway.exchange.keep_log import log_keys, open_with
+from gateway.exchange.log_keys import log_keys, open_with
 from gateway.model.envelope import Outcome
 from gateway.model.header import Mode
 from gateway.rpc.convert import WireCodec
 from gateway.rpc.convert.partner import signed_card_from_proto
 from gateway.translog.checkpoint import sign_checkpoint
 from gateway.translog.disclosure import parse_json, verify_disclosure
-from gateway.translog.merkle import leaf_hash
+from gateway.translog.merkle import consistency_proof, leaf_hash, verify_consistency
 from gateway.translog.note import parse_note
 from gateway.translog.note_keys import NoteSigner, SignatureKind
 from gateway.translog.proof import parse_proof, verify_proof
@@ -39,6 +39,7 @@ from tests.fixtures.ledger import settled
 from tests.fixtures.load import System, requests
 from tests.fixtures.quick_gateways import QuickGateway, quick_gateways
 from tests.integration.test_registration import reason, secure
+from tests.unit.translog.logs import MemoryLog
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -496,18 +497,18 @@ def signed_tree(la: HostilePartner, size: int, root: bytes, *, origin: str = "",
     return sign_checkpoint(TreeHead(origin, size, root), signers, 1_800_000_000).note
 
 
-async def test_a_partner_that_signs_two_trees_of_one_size_is_found_and_both_are_kept(world):
+async def test_a_partner_that_signs_trees_that_contradict_is_found_and_all_are_kept(world):
     la, stranger = world.la, HostilePartner("la")
+    tree = MemoryLog(7)
     async with la.channel(world.target) as channel:
 
-        async def show(checkpoint: bytes, seen: bytes = b"") -> federation_pb.ExchangeCheckpointsResponse:
-            request = federation_pb.ExchangeCheckpointsRequest(checkpoint=checkpoint, seen=seen)
+        async def show(checkpoint: bytes, seen: bytes = b"", **proof) -> federation_pb.ExchangeCheckpointsResponse:
+            request = federation_pb.ExchangeCheckpointsRequest(checkpoint=checkpoint, seen=seen, **proof)
             return await la.stub(channel).ExchangeCheckpoints(request, timeout=20)
 
-        first = signed_tree(la, 7, bytes([1] * 32))
+        first = signed_tree(la, 7, tree.head.root)
         head = await in_tree(world.th)
         assert (await show(first)).seen == first
-        assert (await show(first)).checkpoint
         for bad in (
             signed_tree(stranger, 9, bytes(32)),
             signed_tree(la, 9, bytes(32), origin="cn.concord/exchange-log/a"),
@@ -516,24 +517,42 @@ async def test_a_partner_that_signs_two_trees_of_one_size_is_found_and_both_are_
             b"nonsense",
         ):
             assert await reason(show(bad)) in {"PROOF_REJECTED", "MESSAGE_MALFORMED"}
+        for proof in ([bytes(32)] * 65, [bytes(31)], [b""]):
+            assert await reason(show(first, proven_from=7, consistency=proof)) == "FIELD_INVALID"
         assert await reason(show(b"x" * 16_385)) == "FIELD_INVALID"
         # What it says that we signed proves nothing without our signature, and what we did sign is no surprise.
-        for own in (first, b"nonsense", head.checkpoint.replace(head.root[:1].hex().encode(), b"00"), head.checkpoint):
-            assert (await show(b"", own)).seen == first
-        older, newer = signed_tree(la, 5, bytes([2] * 32)), signed_tree(la, 8, bytes([3] * 32))
-        assert (await show(older)).seen == first
-        assert (await show(newer)).seen == newer
-        other = signed_tree(la, 8, bytes([4] * 32))
-        await show(other)
-        await show(other)
-    told = world.th.ask("log", "head")
+        other_root = head.checkpoint.replace(base64.b64encode(head.root), base64.b64encode(bytes(32)))
+        for own in (first, b"nonsense", other_root):
+            answer = await show(b"", own)
+            assert (answer.seen, answer.proven_from, list(answer.consistency)) == (first, 0, [])
+        answer = await show(b"", head.checkpoint)
+        newest = parse_tree_head(parse_note(answer.checkpoint).text)
+        assert answer.proven_from == head.checkpoint_size
+        verify_consistency(answer.proven_from, newest.size, head.root, newest.root, answer.consistency)
+        # A larger tree takes the place of the one before only by its proof.
+        tree.grow(50)
+        newer = signed_tree(la, 57, tree.head.root)
+        assert (await show(signed_tree(la, 5, bytes([2] * 32)))).seen == first
+        assert (await show(newer)).seen == first
+        assert (await show(newer, proven_from=7, consistency=consistency_proof(tree.tiles, 7, 57))).seen == newer
+        forged = signed_tree(la, 70, bytes([3] * 32))
+        assert (await show(forged, proven_from=57, consistency=[bytes(32)])).seen == forged
+        other = signed_tree(la, 70, bytes([4] * 32))
+        for _ in range(2):
+            await show(other)
+    told = await asyncio.to_thread(world.th.ask, "log", "head")
     assert told["problem"] == ""
     mine = [(item["size"], item["forked"]) for item in told["seen"] if item["partner"] == "la"]
-    assert mine == [(8, True), (8, True)]
-    assert world.th.run("log", "head").stdout.count("CONTRADICTS ANOTHER") == 2
+    assert mine == [(57, True), (70, True)]
+    assert (await asyncio.to_thread(world.th.run, "log", "head")).stdout.count("CONTRADICTS ANOTHER") == 2
     with AdminClient(world.th.home) as admin:
         kept = {item.checkpoint for item in admin.log_head().seen if item.partner == "la"}
-    assert kept == {newer, other}
+    assert kept == {newer, forged}
+    (finding,) = (await asyncio.to_thread(world.th.ask, "status"))["log_findings"]
+    assert "the log of 'la' shows two histories: its signed checkpoints of 57 and 70 entries" in finding
+    shown = (await asyncio.to_thread(world.th.run, "status")).stdout
+    assert "two histories" in shown
+    assert "all well" not in shown
     await in_tree(world.th)
     seen = searched(world.th, types=["partner-checkpoint-seen"], actor="partner/la")
     assert [entry.step.reason for entry in seen.entries] == ["LOG_FORKED", ""], "newer ones of a day are one entry"

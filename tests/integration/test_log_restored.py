@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from concord.v1 import audit_service_pb2 as audit_pb
 
 from gateway.cli.admin import AdminClient
 from gateway.cli.failure import Failure
+from gateway.cli.log_files import check_directory
 from tests.fixtures.gateways import eventually
 from tests.fixtures.ledger import settled
 from tests.fixtures.load import System, query, requests
@@ -137,6 +139,97 @@ async def test_a_log_that_was_restored_is_not_signed_again_and_messages_go_on(tm
         assert checked["sound"], checked["problems"]
 
 
+async def test_a_restored_log_ends_and_another_one_begins_that_says_so_to_everybody(tmp_path):
+    with quick_gateways(tmp_path, "cn", "th", constants=SOON) as (cn, th):
+        kept, *_ = await hand_in(cn, 0)
+        assert await seen_by(cn, th)
+        assert (
+            await asyncio.to_thread(th.run, "log", "begin", "--reason", "no need", "--yes", "th", expect=None)
+        ).returncode
+        await asyncio.to_thread(th.stop)
+        copied(th, tmp_path / "older")
+        signed_then = max(signed_sizes(th))
+        ((entries_then,),) = query(th, "select count(*) from log_entry")
+        await asyncio.to_thread(th.start)
+        lost, *_ = await hand_in(cn, 10)
+        signed = await seen_by(cn, th, entries_then)
+        await asyncio.to_thread(th.stop)
+        shutil.rmtree(th.home)
+        shutil.copytree(tmp_path / "older", th.home)
+        await asyncio.to_thread(th.start)
+        await eventually(lambda: bool(head_of(th).problem), 30)
+        problem, old = head_of(th).problem, head_of(th).origin
+
+        # It is not forgotten: neither by a restart nor while those who know better are away.
+        await asyncio.to_thread(cn.stop)
+        await asyncio.to_thread(th.stop)
+        await asyncio.to_thread(th.start)
+        await eventually(lambda: head_of(th).problem == problem, 30)
+        for words in (
+            ("--reason", "x" * 101, "--yes", "th"),
+            ("--reason", "a\nb", "--yes", "th"),
+            ("--reason", "good"),
+        ):
+            refused = await asyncio.to_thread(th.run, "log", "begin", *words, expect=None)
+            assert refused.returncode, words
+        assert (head_of(th).origin, head_of(th).number) == (old, 1)
+        begun = await asyncio.to_thread(
+            th.ask, "log", "begin", "--reason", "the disk died; restored from last night", "--yes", "th"
+        )
+        assert begun["ended"] == old
+        assert begun["origin"].startswith(f"{old}/")
+        head = head_of(th)
+        assert (head.origin, head.number, head.problem) == (begun["origin"], 2, "")
+        await eventually(lambda: head_of(th).checkpoint_size > 0, 30)
+        assert (await asyncio.to_thread(th.ask, "status"))["log_problem"] == ""
+        assert (await asyncio.to_thread(th.ask, "log", "check"))["sound"]
+        again = await asyncio.to_thread(th.run, "log", "begin", "--reason", "again", "--yes", "th", expect=None)
+        assert again.returncode
+        first = await asyncio.to_thread(th.ask, "log", "prove", "0")
+        assert (first["type"], first["actor"], first["origin"]) == ("log-begun", "operator", begun["origin"])
+        assert f"after {old} signed {signed} sure {signed_then} kept " in first["detail"]
+
+        # The old one stays as far as it is here: read, proved and exported under its own keys.
+        ended = await asyncio.to_thread(th.ask, "log", "head", "--log", "1")
+        assert (ended["origin"], ended["problem"]) == (old, problem)
+        export = tmp_path / "export"
+        await asyncio.to_thread(th.run, "log", "export", str(export), "--disclose", "--log", "1")
+        assert check_directory(export, ended["verifier_keys"])["sound"]
+        proved = await asyncio.to_thread(th.ask, "log", "prove", str(uuid.UUID(bytes=kept)))
+        assert proved["origin"] == old
+        for missing in (("log", "head", "--log", "3"), ("log", "export", str(tmp_path / "no"), "--log", "9")):
+            assert (await asyncio.to_thread(th.run, *missing, expect=None)).returncode
+
+        # Partners are shown it with the next checkpoint, in words; what it still has it still proves.
+        await asyncio.to_thread(cn.start)
+        await eventually(lambda: any("begun a new log" in text for text in head_of(cn).findings), 30)
+        (finding,) = (await asyncio.to_thread(cn.ask, "status"))["log_findings"]
+        assert "'th' has begun a new log because the disk died; restored from last night" in finding
+        assert f"says that {signed} entries" in finding
+        assert (
+            f"the first {signed_then} of them are kept; up to {signed - signed_then} that were signed are lost"
+            in finding
+        )
+        assert "NOT TRUE" not in finding
+        await hand_in(cn, 20)
+        await seen_by(cn, th, 3)
+        theirs = await asyncio.to_thread(cn.ask, "log", "prove", str(uuid.UUID(bytes=kept)), "--partner", "th")
+        assert theirs["origin"] == old
+        gone = await asyncio.to_thread(
+            cn.run, "log", "prove", str(uuid.UUID(bytes=lost)), "--partner", "th", expect=None
+        )
+        assert gone.returncode
+        assert head_of(cn).problem == head_of(th).problem == ""
+
+        # The same copy restored once more has never heard of the log that is signed now.
+        await asyncio.to_thread(th.stop)
+        shutil.rmtree(th.home)
+        shutil.copytree(tmp_path / "older", th.home)
+        await asyncio.to_thread(th.start)
+        await eventually(lambda: bool(head_of(th).problem), 30)
+        assert f"a log of ours that is not here: {begun['origin']}" in head_of(th).problem
+
+
 async def test_a_damaged_log_is_named_and_messages_go_on(tmp_path):
     with quick_gateways(tmp_path, "cn", "th", constants=SOON) as (cn, th):
         await hand_in(cn, 0)
@@ -153,4 +246,8 @@ async def test_a_damaged_log_is_named_and_messages_go_on(tmp_path):
         assert head_of(th).waiting > 0
         done = await asyncio.to_thread(th.run, "log", "check", expect=None)
         assert done.returncode != 0
+        begun = await asyncio.to_thread(th.ask, "log", "begin", "--reason", "the disk is bad", "--yes", "th")
+        await eventually(lambda: head_of(th).checkpoint_size > 0 and head_of(th).waiting == 0, 30)
+        assert head_of(th).origin == begun["origin"]
+        assert (await asyncio.to_thread(th.ask, "log", "check"))["sound"]
         assert "tile 0/0 is not the one that the entries make" in done.stdout

@@ -43,6 +43,7 @@ from gateway.ports import (
     LinkIdentity,
     OutgoingFrame,
     ProbeAnswer,
+    ShownLogs,
     Store,
     StoredMessage,
     SubmissionResult,
@@ -162,13 +163,14 @@ class SimCarrier:
     async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
         raise PartnerUnreachable("the network carries frames only")
 
-    async def exchange_checkpoints(
-        self, identity: LinkIdentity, card: Card, own: bytes, seen: bytes
-    ) -> tuple[bytes, bytes]:
+    async def exchange_checkpoints(self, identity: LinkIdentity, card: Card, shown: ShownLogs) -> ShownLogs:
         target = self._network.nations[card.partner]
-        await target.log.hear_own(self._own, seen)
-        await target.log.hear_partner(self._own, own)
-        return await target.log.newest(), await target.log.seen_of(self._own)
+        known = await target.log.hear_own(self._own, shown.seen)
+        await target.log.theirs.hear(
+            self._own, shown.checkpoint, proven_from=shown.proven_from, consistency=shown.consistency,
+            beginning=shown.beginning,
+        )  # fmt: skip
+        return await target.log.show(self._own, known)
 
     async def fetch_card(self, identity: LinkIdentity, card: Card, own: SignedCard) -> SignedCard:
         target = self._network.nations[card.partner]
