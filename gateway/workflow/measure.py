@@ -63,7 +63,11 @@ class MeasureEvent(Event):
 
 
 class Course(Enum):
-    """How a measure ends when it is carried out."""
+    """How a measure ends when it is carried out.
+
+    `preserve` takes the second course. Every other measure takes the first, `extend_preservation` too: when it is
+    approved, the preservation that it names is extended.
+    """
 
     ANSWER = "answer"
     PRESERVE = "preserve"
