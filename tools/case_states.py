@@ -75,8 +75,8 @@ APPROVAL = """## Approval
 
 An approval is of a digest of exactly what leaves or is accepted. Whoever drafted, edited or proposed it cannot approve
 or refuse it, nobody approves twice, and whoever had a part in it does not carry it out: no value exists in which it is
-otherwise, and there is no setting. How many approvals it takes and in which roles is the policy's word. A claim keeps
-others away for {lease}.
+otherwise, and there is no setting. On which rules officers decide, how many and in which roles, is the policy's word.
+A claim keeps others away for {lease}.
 
 - **Fast lane**, U0 and U1: the officer on duty alone sends {fast}. It lapses unless another approves within {second}:
   the clock then withdraws what has left, and releases what is held.

@@ -12,7 +12,7 @@ from gateway.errors import StateConflict
 from gateway.ids import OfficerId
 from gateway.model.header import Urgency
 from gateway.workflow import alone, approval, clocks, due, elapsed
-from gateway.workflow.approval import Approved, Draft, Ended, Needed, Proposal
+from gateway.workflow.approval import ORDINARY, Approved, Draft, Ended, Proposal
 from gateway.workflow.clocks import DAY_MS, DEFAULT, HOUR_MS, SILENCE_MS, Standing
 from gateway.workflow.referral import MACHINES, ReferralEvent, ReferralState
 from gateway.workflow.roster import Crew, Roster, Shift, called, on_duty
@@ -67,7 +67,7 @@ class Weeks(RuleBasedStateMachine):
         duty = on_duty(self.desks[Side.SENDER], self.now)
         self.proposal = alone.fast_lane(
             Draft(DIGEST, frozenset({duty.officer})), duty, APPROVER, acts=frozenset({"rescue"}), urgency=urgency,
-            needed=Needed(1), claim=None, now_ms=self.now,
+            needed=ORDINARY, claim=None, now_ms=self.now,
         )  # fmt: skip
         self.sender = duty.officer
         self.states = {Side.SENDER: S.SENT, Side.RECEIVER: S.RECEIVED}
@@ -115,7 +115,9 @@ class Weeks(RuleBasedStateMachine):
     def approve(self, officer):
         who = self.sender if officer == "sender" else SECOND
         try:
-            self.proposal = approval.approve(self.proposal, who, APPROVER, digest=DIGEST, claim=None, now_ms=self.now)
+            self.proposal = approval.approve(
+                self.proposal, who, APPROVER, rules=frozenset({"release"}), digest=DIGEST, claim=None, now_ms=self.now
+            )
         except StateConflict:
             assert who == self.sender
         else:
