@@ -86,7 +86,9 @@ A claim keeps others away for {lease}.
 Nothing else is done alone: not content data, not freezing, not arrest, not handing somebody over."""
 CLOCKS = """## Clocks
 
-They run in UTC and know no office hours. An agreement may set other times, never longer ones for the more urgent."""
+They run in UTC and know no office hours. An agreement may set other times, never longer ones for the more urgent. The
+decision is due from the receipt, the answer from the beginning of the review, whatever states lie between; the clock of
+news starts anew with each word, that of information with each question."""
 RUNNING = """### Which clock runs when
 
 In states not listed none runs. A time-out is evidence and told to the other side once."""

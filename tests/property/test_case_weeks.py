@@ -151,16 +151,19 @@ class Weeks(RuleBasedStateMachine):
         if not hasattr(self, "states"):
             return
         for side in Side:
-            begun, state = self.histories[side][-1]
-            stops = due.stops(self.histories[side], due.REFERRAL_PAUSES)
-            for rung in due.REFERRAL_CLOCKS[state]:
-                running = clocks.clock(DEFAULT, rung, self.urgency, begun, stops)
-                assert not isinstance(running, Standing)
-                missed = clocks.timed_out(rung, self.urgency, begun, state=running, met_ms=None, now_ms=self.now)
+            owed = due.dues(
+                self.histories[side], due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, DEFAULT, self.urgency, word_ms=None
+            )
+            for item in owed:
+                # Nothing of a referral that may stand still runs when it does.
+                assert not isinstance(item.clock, Standing)
+                missed = clocks.timed_out(
+                    item.rung, self.urgency, item.start_ms, state=item.clock, met_ms=None, now_ms=self.now
+                )
                 if missed:
-                    assert self.evidence.setdefault((side, rung, begun), missed) == missed
-                    steps = clocks.escalation(DEFAULT.ms(rung, self.urgency), running.due_ms, self.now)
-                    owing = self.desks[side if due.OWED_BY[rung] is Side.RECEIVER else OTHER[side]]
+                    assert self.evidence.setdefault((side, item.rung, item.start_ms), missed) == missed
+                    steps = clocks.escalation(DEFAULT.ms(item.rung, self.urgency), item.clock.due_ms, self.now)
+                    owing = self.desks[item.owed_by]
                     assert called(owing, self.now, steps)[0] == on_duty(owing, self.now).officer
 
     @invariant()

@@ -69,7 +69,7 @@ class Requests(RuleBasedStateMachine):
             after = request.step(mine, event, cause) if number is None else request.decide(mine, number, event, cause)
         except StateConflict as error:
             # Refused by what holds for the request as a whole, and it says what is possible.
-            assert "possible" in error.text or "nothing is owed" in error.text
+            assert "possible" in error.text
             return
         machine = (
             request.MACHINES[OTHER[side]]
@@ -144,7 +144,6 @@ class Requests(RuleBasedStateMachine):
                 assert mine.word in open_words | {"partly_answered"}
             if mine.stage is Stage.CLOSED:
                 assert not open_words
-                assert not request.use_report_owed(mine)
 
     def teardown(self):
         if not hasattr(self, "sides"):
@@ -168,7 +167,7 @@ TestRequests = Requests.TestCase
 def walk(chance):
     """Go a long way that chance decides, and return the states that its measures had on either side."""
     world = Requests()
-    world.send(courses=chance.choices(list(Course), k=chance.randint(1, 3)), examined=True)
+    world.send(courses=chance.choices(list(Course), k=chance.randint(1, 3)), examined=chance.random() < 0.8)
     for _ in range(120):
         side = chance.choice(list(Side))
         rule = chance.choices([world.act, world.withdraw, world.deliver, world.deliver_receipt], [6, 0.2, 3, 0.2])[0]
