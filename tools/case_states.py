@@ -75,8 +75,8 @@ APPROVAL = """## Approval
 
 An approval is of a digest of exactly what leaves or is accepted. Whoever drafted, edited or proposed it cannot approve
 or refuse it, nobody approves twice, and whoever had a part in it does not carry it out: no value exists in which it is
-otherwise, and there is no setting. How many approvals it takes and in which roles is the policy's word. A claim keeps
-others away for {lease}.
+otherwise, and there is no setting. On which rules officers decide, how many and in which roles, is the policy's word.
+A claim keeps others away for {lease}.
 
 - **Fast lane**, U0 and U1: the officer on duty alone sends {fast}. It lapses unless another approves within {second}:
   the clock then withdraws what has left, and releases what is held.
@@ -86,7 +86,9 @@ others away for {lease}.
 Nothing else is done alone: not content data, not freezing, not arrest, not handing somebody over."""
 CLOCKS = """## Clocks
 
-They run in UTC and know no office hours. An agreement may set other times, never longer ones for the more urgent."""
+They run in UTC and know no office hours. An agreement may set other times, never longer ones for the more urgent. The
+decision is due from the receipt, the answer from the beginning of the review, whatever states lie between; the clock of
+news starts anew with each word, that of information with each question."""
 RUNNING = """### Which clock runs when
 
 In states not listed none runs. A time-out is evidence and told to the other side once."""

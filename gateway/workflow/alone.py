@@ -15,6 +15,7 @@ from gateway.ids import OfficerId
 from gateway.model.header import Urgency
 from gateway.workflow.approval import (
     MACHINE,
+    ORDINARY,
     SECOND_APPROVAL_MS,
     ApprovalEvent,
     ApprovalState,
@@ -149,7 +150,7 @@ def break_glass(
     """
     if urgency is not Urgency.U0:
         raise StateConflict(f"glass is broken for U0 only, not {urgency.name}: possible is to propose it")
-    _check_alone(duty, roles, Needed(1), claim, now_ms)
+    _check_alone(duty, roles, ORDINARY, claim, now_ms)
     parsed = _parse_acts(acts, GLASS, "behind broken glass")
     MACHINE.step(ApprovalState.DRAFT, ApprovalEvent.BREAK_GLASS, Cause.OFFICER)
     return BrokenGlass(draft=draft, officer=duty.officer, acts=parsed, reason=reason, act_ms=now_ms)
@@ -161,7 +162,7 @@ def review(glass: BrokenGlass, reviewer: OfficerId, roles: frozenset[str], *, up
     Raises:
         StateConflict: The officer did it, drafted it, or does not decide.
     """
-    check_decides(roles, Needed(1))
+    check_decides(roles, ORDINARY)
     event = ApprovalEvent.UPHOLD if upheld else ApprovalEvent.FAULT
     state = MACHINE.step(ApprovalState.REVIEW_DUE, event, Cause.OFFICER)
     return Reviewed(glass=glass, reviewer=reviewer, state=state, review_ms=now_ms)

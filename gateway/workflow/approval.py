@@ -2,8 +2,8 @@
 
 An approval is of a digest of exactly what leaves (or is accepted); an edit voids the proposal. That proposer, editors
 and approvers differ is no rule that somebody checks and somebody may forget: no value exists in which they do not.
-How many approvals it takes, and in which roles, is the policy's word; it is never fewer than one besides the proposer.
-Who acts alone in an emergency is in `alone`.
+On which rules officers must decide, how many and in which roles, is the policy's word; it is never fewer than one
+besides the proposer. One officer may decide on several rules. Who acts alone in an emergency is in `alone`.
 """
 
 import re
@@ -17,6 +17,7 @@ from gateway.workflow.claim import Claim, check_claim
 from gateway.workflow.table import CLOCK, OFFICER, Cause, Event, Machine, State
 
 MAX_APPROVALS: Final = 8
+MAX_NEEDS: Final = 64
 MAX_AUTHORS: Final = 64
 SECOND_APPROVAL_MS: Final = 24 * 3_600_000
 """What left by the fast lane lapses unless it is approved in this time (domain notes 1.6)."""
@@ -25,6 +26,7 @@ DECIDES: Final = frozenset({"approver", "duty_lead"})
 NEVER_DECIDES: Final = frozenset({"system", "auditor", "operator"})
 """DESIGN 9: auditors read, operators run, systems hand in. Who has such a role decides in no other either."""
 _ROLE: Final = re.compile(r"[a-z][a-z_]{0,31}\Z")
+_RULE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}\Z")
 _GROUND: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
 
 
@@ -93,20 +95,40 @@ MACHINE: Final = Machine(
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
-    """What a decision takes, as the policy has it."""
+class Need:
+    """Who must decide on one rule."""
 
-    approvals: int
-    roles: tuple[str, ...] = ()
-    """In which some of the approvals must be given; a role listed twice takes two."""
+    rule: str
+    """Id of the rule, as the policy has it."""
+    roles: frozenset[str]
+    """Officers in any of these may decide."""
+    number: int
+    """How many different officers, besides the proposer and whoever drafted or edited it."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.approvals <= MAX_APPROVALS:
-            raise FieldInvalid("approvals", f"must be 1 to {MAX_APPROVALS} besides the proposer")
-        if len(self.roles) > self.approvals:
-            raise FieldInvalid("approvals.roles", "must not be more than there are approvals")
-        if any(not _ROLE.match(role) or role in NEVER_DECIDES for role in self.roles):
-            raise FieldInvalid("approvals.roles", "must be of roles that decide")
+        if not _RULE.match(self.rule):
+            raise FieldInvalid("need.rule", "must be the id of a rule")
+        if not 1 <= self.number <= MAX_APPROVALS:
+            raise FieldInvalid("need.number", f"must be 1 to {MAX_APPROVALS} officers besides the proposer")
+        if not self.roles or any(not _ROLE.match(role) or role in NEVER_DECIDES for role in self.roles):
+            raise FieldInvalid("need.roles", "must be roles that decide")
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a decision takes, as the policy has it: every need is met."""
+
+    needs: tuple[Need, ...]
+
+    def __post_init__(self) -> None:
+        rules = {need.rule for need in self.needs}
+        if not 1 <= len(self.needs) <= MAX_NEEDS or len(rules) != len(self.needs):
+            raise FieldInvalid("needs", f"must be 1 to {MAX_NEEDS}, each of another rule")
+
+
+RELEASE: Final = "release"
+ORDINARY: Final = Needed((Need(RELEASE, DECIDES, 1),))
+"""One officer besides the proposer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +154,8 @@ class Approval:
     officer: OfficerId
     roles: frozenset[str]
     """Every role that the officer held."""
+    rules: frozenset[str]
+    """What the officer decided on."""
     approve_ms: int
 
 
@@ -171,32 +195,14 @@ class Proposal:
             raise StateConflict("an approval counts from the proposal until it lapses: possible is to propose it anew")
         for item in self.approvals:
             check_decides(item.roles, self.needed)
-        if len(self.missing_roles) > self.missing:
-            wanted = ", ".join(self.missing_roles)
-            raise StateConflict(f"the approvals that are missing are of other roles: possible for {wanted}")
+            _check_rules(item, self.needed)
 
     @property
-    def missing(self) -> int:
-        """How many approvals are still to be given."""
-        return self.needed.approvals - len(self.approvals)
-
-    @property
-    def missing_roles(self) -> tuple[str, ...]:
-        """The roles in which approvals are still to be given, when each given one counts where it helps most."""
-        holds = [item.roles for item in self.approvals]
-        counted: dict[int, int] = {}
-
-        def place(slot: int, seen: set[int]) -> bool:
-            """Find an approval for a needed role, moving others to roles that they fill as well."""
-            for number, roles in enumerate(holds):
-                if self.needed.roles[slot] in roles and number not in seen:
-                    seen.add(number)
-                    if number not in counted or place(counted[number], seen):
-                        counted[number] = slot
-                        return True
-            return False
-
-        return tuple(sorted(role for slot, role in enumerate(self.needed.roles) if not place(slot, set())))
+    def missing(self) -> tuple[Need, ...]:
+        """What is still to be decided, and by whom."""
+        return tuple(
+            need for need in self.needed.needs if sum(need.rule in item.rules for item in self.approvals) < need.number
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,7 @@ class Approved:
     proposal: Proposal
 
     def __post_init__(self) -> None:
-        if self.proposal.missing > 0 or self.proposal.missing_roles:
+        if self.proposal.missing:
             raise StateConflict("approvals are missing: possible is to approve or refuse it")
 
     @property
@@ -252,7 +258,14 @@ def propose(
 
 
 def approve(
-    proposal: Proposal, officer: OfficerId, roles: frozenset[str], *, digest: bytes, claim: Claim | None, now_ms: int
+    proposal: Proposal,
+    officer: OfficerId,
+    roles: frozenset[str],
+    *,
+    rules: frozenset[str],
+    digest: bytes,
+    claim: Claim | None,
+    now_ms: int,
 ) -> Proposal | Approved:
     """Approve what an officer was shown; the last approval that is needed makes it approved.
 
@@ -260,6 +273,7 @@ def approve(
         proposal: The proposal.
         officer: Who approves.
         roles: The roles that the officer holds.
+        rules: The rules on which the officer has decided.
         digest: Of what the officer was shown.
         claim: Who works on it.
         now_ms: The time.
@@ -270,8 +284,11 @@ def approve(
     _check_deciding(proposal, _E.APPROVE, officer, claim, now_ms)
     if digest != proposal.draft.digest:
         raise StateConflict("what was shown is not what is proposed: possible is to look at it again")
-    after = replace(proposal, approvals=(*proposal.approvals, Approval(officer, roles, now_ms)))
-    return Approved(after) if after.missing == 0 else after
+    missing = {need.rule for need in proposal.missing}
+    if not rules & missing:
+        raise StateConflict(f"nothing of this is still to be decided: possible is {', '.join(sorted(missing))}")
+    after = replace(proposal, approvals=(*proposal.approvals, Approval(officer, roles, rules, now_ms)))
+    return after if after.missing else Approved(after)
 
 
 def refuse(
@@ -344,8 +361,19 @@ def check_decides(roles: frozenset[str], needed: Needed) -> None:
     Raises:
         StateConflict: None of them decides here, or one of them never does.
     """
-    if roles & NEVER_DECIDES or not roles & (DECIDES | set(needed.roles)):
-        raise StateConflict("these roles do not decide: possible for an approver or a duty lead")
+    deciding = frozenset[str]().union(*(need.roles for need in needed.needs))
+    if roles & NEVER_DECIDES or not roles & deciding:
+        raise StateConflict(f"these roles do not decide on it: possible for {', '.join(sorted(deciding))}")
+
+
+def _check_rules(approval: Approval, needed: Needed) -> None:
+    by_rule = {need.rule: need for need in needed.needs}
+    for rule in sorted(approval.rules):
+        if rule not in by_rule:
+            raise StateConflict(f"'{rule}' is not to be decided: possible is {', '.join(sorted(by_rule))}")
+        if not approval.roles & by_rule[rule].roles:
+            who = ", ".join(sorted(by_rule[rule].roles))
+            raise StateConflict(f"these roles do not decide on '{rule}': possible for {who}")
 
 
 def _check_deciding(

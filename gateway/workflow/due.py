@@ -4,9 +4,11 @@ What is overdue follows from a state, its history and the time; nothing of it is
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from gateway.workflow.clocks import Pause, Rung, Stop
+from gateway.model.header import Urgency
+from gateway.workflow.clocks import Pause, Rung, Running, Standing, Stop, Targets, clock
 from gateway.workflow.measure import MeasureState
 from gateway.workflow.recall import RecallState
 from gateway.workflow.referral import ReferralState
@@ -71,6 +73,53 @@ MEASURE_PAUSES: Final[Mapping[MeasureState, Pause]] = {
 }
 
 
+RESTARTS: Final = frozenset({Rung.NEWS, Rung.INFORMATION})
+"""Clocks that start anew with each state, and news with each word. The others start once, and run on through states."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Something that somebody owes now."""
+
+    rung: Rung
+    owed_by: Side
+    start_ms: int
+    clock: Running | Standing
+
+
+def dues(
+    history: Sequence[tuple[int, S]],
+    running: Mapping[S, frozenset[Rung]],
+    pauses: Mapping[S, Pause],
+    of: Targets,
+    urgency: Urgency,
+    *,
+    word_ms: int | None,
+) -> tuple[Due, ...]:
+    """Return what is owed in the present state, what is due first first, and what stands still last.
+
+    Args:
+        history: Since when it was in which state, in the order in which it came about.
+        running: Which clocks run in which state.
+        pauses: States in which something is awaited.
+        of: The agreement's targets.
+        urgency: Of the thread.
+        word_ms: When the side that was asked last said how it stands; None: never.
+    """
+    if not history:
+        return ()
+    begun, state = history[-1]
+    awaited = stops(history, pauses)
+    found = []
+    for rung in running[state]:
+        start_ms = max(begun, word_ms or begun) if rung is Rung.NEWS else begun
+        if rung not in RESTARTS:
+            start_ms = _unbroken(history, running, rung)
+        shown = clock(of, rung, urgency, start_ms, awaited)
+        found.append(Due(rung=rung, owed_by=OWED_BY[rung], start_ms=start_ms, clock=shown))
+    return tuple(sorted(found, key=lambda item: (isinstance(item.clock, Standing), _order(item.clock), item.rung)))
+
+
 def stops(history: Sequence[tuple[int, S]], pauses: Mapping[S, Pause]) -> tuple[Stop, ...]:
     """Return when something was awaited, from the states that a thing has had.
 
@@ -83,3 +132,17 @@ def stops(history: Sequence[tuple[int, S]], pauses: Mapping[S, Pause]) -> tuple[
         for number, (start, state) in enumerate(history, start=1)
         if state in pauses
     )
+
+
+def _unbroken(history: Sequence[tuple[int, S]], running: Mapping[S, frozenset[Rung]], rung: Rung) -> int:
+    """Return when the first of the last states began in all of which a clock runs."""
+    start_ms = history[-1][0]
+    for begun, state in reversed(history):
+        if rung not in running[state]:
+            break
+        start_ms = begun
+    return start_ms
+
+
+def _order(shown: Running | Standing) -> int:
+    return shown.due_ms if isinstance(shown, Running) else shown.left_ms

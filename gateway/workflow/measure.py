@@ -63,7 +63,11 @@ class MeasureEvent(Event):
 
 
 class Course(Enum):
-    """How a measure ends when it is carried out."""
+    """How a measure ends when it is carried out.
+
+    `preserve` takes the second course. Every other measure takes the first, `extend_preservation` too: when it is
+    approved, the preservation that it names is extended.
+    """
 
     ANSWER = "answer"
     PRESERVE = "preserve"
@@ -111,13 +115,17 @@ HELD: Final = frozenset({_S.PRESERVED, _S.EXTENDED})
 DISCLOSED: Final = frozenset({_S.PARTLY_ANSWERED, _S.ANSWERED})
 """Something has been handed over."""
 
-_ADVICE: Final = {
-    _S.UNDER_REVIEW: "consult before refusing",
-    _S.CLARIFICATION_NEEDED: "consult if no answer comes",
-    _S.CONSULTATION: "refusing needs the reply, or the end of the time to reply",
+_SENDER_ADVICE: Final = {
     _S.REFUSED: "a new request may meet the ground",
     _S.WITHDRAWN: "a new request is possible",
     _S.LAPSED: "preservation needs a new request",
+}
+_RECEIVER_ADVICE: Final = {
+    _S.UNDER_REVIEW: "consult before refusing",
+    _S.CLARIFICATION_NEEDED: "consult if no answer comes",
+    _S.CONSULTATION: "refusing needs the reply, or the end of the time to reply",
+    _S.WITHDRAWN: "its sender has withdrawn it",
+    _S.LAPSED: "the time for which it was promised is over",
 }
 _THEIRS: Final = (
     _E.ASK, _E.CONSULT, _E.WAITED, _E.POSTPONE, _E.RESUME, _E.APPROVE, _E.APPROVE_WITH_CONDITIONS, _E.REFUSE,
@@ -162,7 +170,7 @@ _ANSWER_SENDER: Final = Machine(
     causes=_SENDER_CAUSES,
     crossed={**_LATE_FOR_SENDER, _S.WITHDRAWN: _LATE_FOR_SENDER[_S.WITHDRAWN] | {_E.PART}},
     open=OPEN,
-    advice=_ADVICE,
+    advice=_SENDER_ADVICE,
 )
 _ANSWER_RECEIVER: Final = Machine(
     noun="a measure",
@@ -175,7 +183,7 @@ _ANSWER_RECEIVER: Final = Machine(
         _S.ANSWERED: _REPLIES | {_E.WITHDRAW},
     },
     open=OPEN,
-    advice=_ADVICE,
+    advice=_RECEIVER_ADVICE,
 )
 _OPEN_KEEPING: Final = OPEN - {_S.PARTLY_ANSWERED}
 _PRESERVE_SENDER: Final = Machine(
@@ -193,7 +201,7 @@ _PRESERVE_SENDER: Final = Machine(
     causes=_SENDER_CAUSES,
     crossed={**_LATE_FOR_SENDER, _S.RELEASED: frozenset({_E.EXTEND, _E.RELEASE})},
     open=_OPEN_KEEPING,
-    advice=_ADVICE,
+    advice=_SENDER_ADVICE,
 )
 _PRESERVE_RECEIVER: Final = Machine(
     noun="a preservation",
@@ -212,7 +220,7 @@ _PRESERVE_RECEIVER: Final = Machine(
         **dict.fromkeys((_S.RELEASED, _S.LAPSED), _REPLIES | {_E.RELEASE, _E.WITHDRAW}),
     },
     open=_OPEN_KEEPING,
-    advice=_ADVICE,
+    advice=_RECEIVER_ADVICE,
 )
 
 MACHINES: Final = {

@@ -152,8 +152,12 @@ RECEIVER: Final = Machine(
         _S.CLOSED: frozenset({_E.INFORM, _E.WITHDRAW, _E.CONFIRM}),
     },
     open=_OPEN & {_S.RECEIVED, *_WITH_RECEIVER},
-    advice={state: _ADVICE[state] for state in (_S.DECLINED, _S.REDIRECTED) if state in _ADVICE}
-    | {_S.WITHDRAWN: "its sender has withdrawn it"},
+    advice={
+        _S.CLOSED: "tell its sender what is new in an update",
+        _S.DECLINED: "its sender may refer it anew",
+        _S.REDIRECTED: "its sender may refer it to the authority named",
+        _S.WITHDRAWN: "its sender has withdrawn it",
+    },
 )
 
 MACHINES: Final = {Side.SENDER: SENDER, Side.RECEIVER: RECEIVER}

@@ -121,6 +121,8 @@ class Measure:
     state: MeasureState = MeasureState.UNDER_REVIEW
     disclosed: bool = False
     """Something was handed over, whatever came of the measure: a use report is owed."""
+    reported: bool = False
+    """What was handed over until the request was closed is in its use report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,9 @@ def step(request: Request, event: StageEvent, cause: Cause) -> Request:
     after = MACHINES[request.side].step(request.stage, event, cause)
     if event is StageEvent.CLOSE:
         _check_closing(request)
-    elif cause is not Cause.PARTNER and request.word == _M.WITHDRAWN.word:
+        measures = tuple(replace(item, reported=item.disclosed) for item in request.measures)
+        return replace(request, stage=after, measures=measures)
+    if cause is not Cause.PARTNER and request.word == _M.WITHDRAWN.word:
         raise StateConflict(f"cannot {event.word} a request that is withdrawn: possible is nothing")
     return replace(request, stage=after)
 
@@ -176,9 +180,9 @@ def decide(request: Request, number: int, event: MeasureEvent, cause: Cause) -> 
     _check_stage(request, event, cause)
     item = request.measures[number]
     after = measure.MACHINES[item.course, request.side].step(item.state, event, cause)
-    # A part that crossed a withdrawal was handed over all the same.
-    disclosed = item.disclosed or event in {MeasureEvent.PART, MeasureEvent.ANSWER}
-    changed = replace(item, state=after, disclosed=disclosed)
+    given = event in {MeasureEvent.PART, MeasureEvent.ANSWER}
+    # What crossed a withdrawal was handed over all the same, and what crossed the closing is not reported yet.
+    changed = replace(item, state=after, disclosed=item.disclosed or given, reported=item.reported and not given)
     return replace(request, measures=(*request.measures[:number], changed, *request.measures[number + 1 :]))
 
 
@@ -236,8 +240,8 @@ def word_of(stage: Stage, states: Iterable[MeasureState]) -> str:
 
 
 def use_report_owed(request: Request) -> bool:
-    """Return whether something was handed over and the request is not closed."""
-    return request.stage is not Stage.CLOSED and any(item.disclosed for item in request.measures)
+    """Return whether something was handed over that is in no use report. Closing is with one; more may follow."""
+    return any(item.disclosed and not item.reported for item in request.measures)
 
 
 def _check_stage(request: Request, event: MeasureEvent, cause: Cause) -> None:
@@ -260,7 +264,7 @@ def _check_closing(request: Request) -> None:
         raise StateConflict("cannot close a request while data are held for it: possible is to release them")
     kept = {_M.RELEASED, _M.LAPSED}
     if not (any(item.disclosed for item in request.measures) or kept & set(states)):
-        raise StateConflict(f"cannot close a request that is {request.word}: it is over, and nothing is owed")
+        raise StateConflict(f"cannot close a request that is {request.word}: possible is nothing, and nothing is owed")
 
 
 def _plain(word: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from gateway.errors import FieldInvalid, NotFound
 from gateway.ids import OfficerId
 from gateway.workflow.clocks import Step
-from gateway.workflow.zones import DAY_MINUTES, EPOCH_DAY, LAST_DAY, instant_ms, local_day, parse_zone
+from gateway.workflow.zones import DAY_MINUTES, EPOCH_DAY, LAST_DAY, instant_ms, local_day, parse_zone, show
 
 MAX_SHIFTS: Final = 64
 MAX_CREWS: Final = 64
@@ -290,6 +291,15 @@ def check(roster: Roster, start_ms: int, end_ms: int) -> list[Gap | Overlap]:
                 found.append(Overlap(start, end, (item.officers[0], watch.officers[0])))
         running.append(watch)
     return sorted(found, key=lambda item: (item.start_ms, item.end_ms))
+
+
+def told(found: Gap | Overlap, ours: ZoneInfo, theirs: ZoneInfo) -> str:
+    """Return a gap or an overlap as the desk that keeps the roster reads it."""
+    start, end = (show(instant, ours, theirs) for instant in (found.start_ms, found.end_ms))
+    if isinstance(found, Gap):
+        return f"nobody is on duty from {start} to {end}: add a shift or a deputy"
+    one, two = found.officers
+    return f"{one} and {two} are both on duty from {start} to {end}: shorten one shift, or allow for a hand-over"
 
 
 def _kept(roster: Roster, shift: Shift, day: date, crew: Crew) -> Iterator[Watch]:

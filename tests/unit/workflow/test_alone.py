@@ -9,7 +9,7 @@ from gateway.ids import OfficerId
 from gateway.model.header import Urgency
 from gateway.workflow import alone, approval
 from gateway.workflow.alone import FAST, GLASS, LoneAct
-from gateway.workflow.approval import ApprovalState, Approved, Draft, Lane, Needed
+from gateway.workflow.approval import ORDINARY, ApprovalState, Approved, Draft, Lane
 from gateway.workflow.claim import Claim
 from gateway.workflow.roster import OnDuty
 
@@ -29,7 +29,7 @@ def send(acts=("preserve",), urgency=Urgency.U0, duty=WATCH, roles=APPROVER, now
         roles,
         acts=frozenset(acts),
         urgency=urgency,
-        needed=Needed(1),
+        needed=ORDINARY,
         claim=claim,
         now_ms=now_ms,
     )
@@ -49,7 +49,9 @@ def smash(acts=("shelter",), urgency=Urgency.U0, duty=WATCH, roles=APPROVER, now
 
 
 def approve(of, officer, now_ms):
-    return approval.approve(of, officer, APPROVER, digest=DIGEST, claim=None, now_ms=now_ms)
+    return approval.approve(
+        of, officer, APPROVER, rules=frozenset({"release"}), digest=DIGEST, claim=None, now_ms=now_ms
+    )
 
 
 @pytest.mark.parametrize("act", sorted(FAST))

@@ -1,6 +1,5 @@
 """Four eyes: who may decide what, and that no way leads around it."""
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.errors import FieldInvalid, StateConflict
 from gateway.ids import OfficerId
 from gateway.workflow import approval, claim
-from gateway.workflow.approval import Approval, ApprovalState, Approved, Draft, Ended, Lane, Needed, Proposal
+from gateway.workflow.approval import Approval, ApprovalState, Approved, Draft, Ended, Lane, Need, Needed, Proposal
 
 DIGEST, OTHER = b"\x01" * 32, b"\x02" * 32
 DUE = 10_000
@@ -18,15 +17,17 @@ DRAFTER, EDITOR, PROPOSER, FIRST, SECOND, THIRD = (OfficerId(f"o-{number}") for 
 APPROVER, LEAD = frozenset({"approver"}), frozenset({"duty_lead"})
 
 
-ONE = Needed(1)
+ONE = approval.ORDINARY
+TWO = Needed((Need("release", approval.DECIDES, 2),))
+RULES = frozenset({"release"})
 
 
 def proposed(needed=ONE, authors=(DRAFTER, EDITOR)):
     return approval.propose(Draft(DIGEST, frozenset(authors)), PROPOSER, needed, due_ms=DUE, claim=None, now_ms=0)
 
 
-def approve(of, officer, roles=APPROVER, digest=DIGEST, now_ms=1, held=None):
-    return approval.approve(of, officer, roles, digest=digest, claim=held, now_ms=now_ms)
+def approve(of, officer, roles=APPROVER, digest=DIGEST, now_ms=1, held=None, rules=RULES):
+    return approval.approve(of, officer, roles, rules=rules, digest=digest, claim=held, now_ms=now_ms)
 
 
 def test_another_officer_approves_exactly_what_was_proposed():
@@ -44,7 +45,7 @@ def test_whoever_had_a_hand_in_it_cannot_approve_or_refuse_it(officer):
 
 
 def test_the_same_officer_does_not_count_twice():
-    half = approve(proposed(Needed(2)), FIRST)
+    half = approve(proposed(TWO), FIRST)
     assert isinstance(half, Proposal)
     with pytest.raises(StateConflict):
         approve(half, FIRST)
@@ -54,25 +55,25 @@ def test_the_same_officer_does_not_count_twice():
 def test_no_value_exists_in_which_somebody_approves_their_own():
     for officer in (DRAFTER, EDITOR, PROPOSER):
         with pytest.raises(StateConflict):
-            replace(proposed(), approvals=(Approval(officer, APPROVER, 1),))
+            replace(proposed(), approvals=(Approval(officer, APPROVER, RULES, 1),))
     with pytest.raises(StateConflict):
-        replace(proposed(Needed(2)), approvals=(Approval(FIRST, APPROVER, 1),) * 2)
-    for few in (proposed(), replace(proposed(Needed(2)), approvals=(Approval(FIRST, APPROVER, 1),))):
+        replace(proposed(TWO), approvals=(Approval(FIRST, APPROVER, RULES, 1),) * 2)
+    for few in (proposed(), replace(proposed(TWO), approvals=(Approval(FIRST, APPROVER, RULES, 1),))):
         with pytest.raises(StateConflict, match="approvals are missing"):
             Approved(few)
     with pytest.raises(FieldInvalid):
-        Needed(0)
+        Needed(())
     for moment in (-1, DUE):
         with pytest.raises(StateConflict, match="propose it anew"):
-            replace(proposed(), approvals=(Approval(FIRST, APPROVER, moment),))
+            replace(proposed(), approvals=(Approval(FIRST, APPROVER, RULES, moment),))
 
 
 def test_an_edit_voids_the_proposal_and_makes_the_editor_an_author():
-    half = approve(proposed(Needed(2)), FIRST)
+    half = approve(proposed(TWO), FIRST)
     ended, draft = approval.void(half, SECOND, OTHER, 2)
     assert (ended.state, ended.officer) == (ApprovalState.VOIDED, SECOND)
     assert draft == Draft(OTHER, frozenset({DRAFTER, EDITOR, SECOND}))
-    again = approval.propose(draft, PROPOSER, Needed(1), due_ms=DUE, claim=None, now_ms=3)
+    again = approval.propose(draft, PROPOSER, ONE, due_ms=DUE, claim=None, now_ms=3)
     with pytest.raises(StateConflict):
         approve(again, SECOND, digest=OTHER, now_ms=4)
     # Who approved the old text had no hand in the new one.
@@ -96,53 +97,69 @@ def test_a_draft_of_a_system_takes_two_officers_all_the_same():
 
 @pytest.mark.parametrize("roles", [set(), {"drafter"}, {"auditor"}, {"auditor", "approver"}, {"operator"}, {"system"}])
 def test_who_does_not_decide_neither_approves_nor_refuses(roles):
-    with pytest.raises(StateConflict, match="possible for an approver or a duty lead"):
+    with pytest.raises(StateConflict, match="do not decide on it: possible for approver, duty_lead"):
         approve(proposed(), FIRST, frozenset(roles))
-    with pytest.raises(StateConflict, match="possible for an approver or a duty lead"):
+    with pytest.raises(StateConflict, match="do not decide on it: possible for approver, duty_lead"):
         approval.refuse(proposed(), FIRST, frozenset(roles), ground="FORM_DEFECT", claim=None, now_ms=1)
 
 
-def test_roles_that_the_policy_names_are_filled_before_anything_else():
-    needed = Needed(2, ("duty_lead", "prosecutor"))
-    with pytest.raises(StateConflict, match="duty_lead, prosecutor"):
-        approve(proposed(needed), FIRST, APPROVER)
-    half = approve(proposed(needed), FIRST, frozenset({"prosecutor"}))
-    assert half.missing_roles == ("duty_lead",)
-    with pytest.raises(StateConflict, match="possible for duty_lead"):
-        approve(half, SECOND, APPROVER)
-    assert isinstance(approve(half, SECOND, LEAD), Approved)
-    # One beyond the roles is anybody's who decides.
-    free = approve(proposed(Needed(2, ("duty_lead",))), FIRST, APPROVER)
-    assert isinstance(approve(free, SECOND, LEAD), Approved)
+HELD = Needed((
+    Need("release", approval.DECIDES, 1),
+    Need("H1", LEAD, 1),
+    Need("H7", frozenset({"prosecutor", "duty_lead"}), 2),
+))  # fmt: skip
 
 
-def test_an_officer_with_several_roles_counts_where_it_helps_most():
-    both = frozenset({"duty_lead", "prosecutor"})
-    for first, second in itertools.permutations([both, frozenset({"duty_lead"})]):
-        half = approve(proposed(Needed(2, ("duty_lead", "prosecutor"))), FIRST, first)
-        assert isinstance(approve(half, SECOND, second), Approved)
-    twice = proposed(Needed(2, ("duty_lead", "duty_lead")))
-    assert approve(twice, FIRST, both).missing_roles == ("duty_lead",)
+def test_every_rule_that_holds_it_is_decided_by_those_whom_the_policy_names():
+    of = approve(proposed(HELD), FIRST, APPROVER)
+    assert [need.rule for need in of.missing] == ["H1", "H7"]
+    with pytest.raises(StateConflict, match=r"possible for duty_lead$"):
+        approve(of, SECOND, APPROVER, rules=frozenset({"H1"}))
+    with pytest.raises(StateConflict, match="possible for duty_lead, prosecutor"):
+        approve(of, SECOND, APPROVER, rules=frozenset({"H7"}))
+    of = approve(of, SECOND, LEAD, rules=frozenset({"H1", "H7"}))
+    assert [need.rule for need in of.missing] == ["H7"]
+    # Two different officers, and the same one does not count twice for a rule.
+    with pytest.raises(StateConflict):
+        approve(of, SECOND, LEAD, rules=frozenset({"H7"}))
+    done = approve(of, THIRD, frozenset({"prosecutor"}), rules=frozenset({"H7"}))
+    assert isinstance(done, Approved)
+
+
+def test_one_officer_may_decide_on_several_rules_and_on_nothing_else():
+    two_rules = Needed((Need("release", approval.DECIDES, 1), Need("H1", LEAD, 1)))
+    both = frozenset({"release", "H1"})
+    assert isinstance(approve(proposed(two_rules), FIRST, LEAD, rules=both), Approved)
+    for rules in (frozenset(), frozenset({"H2"})):
+        with pytest.raises(StateConflict, match="possible is H1, release"):
+            approve(proposed(two_rules), FIRST, LEAD, rules=rules)
+    with pytest.raises(StateConflict, match="'H2' is not to be decided"):
+        approve(proposed(two_rules), FIRST, LEAD, rules=both | {"H2"})
+    half = approve(proposed(two_rules), FIRST, LEAD)
+    with pytest.raises(StateConflict, match=r"possible is H1$"):
+        approve(half, SECOND, LEAD)
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "make",
     [
-        (0, ()),
-        (9, ()),
-        (1, ("approver", "duty_lead")),
-        (1, ("auditor",)),
-        (1, ("operator",)),
-        (1, ("system",)),
-        (1, ("",)),
-        (1, ("Approver",)),
-        (1, ("approver\n",)),
-        (1, ("a" * 33,)),
+        lambda: Need("release", LEAD, 0),
+        lambda: Need("release", LEAD, 9),
+        lambda: Need("release", frozenset(), 1),
+        lambda: Need("", LEAD, 1),
+        lambda: Need("a b", LEAD, 1),
+        lambda: Need("x" * 129, LEAD, 1),
+        *[
+            lambda role=role: Need("release", LEAD | {role}, 1)
+            for role in ("auditor", "operator", "system", "", "Approver", "approver\n", "a" * 33)
+        ],
+        lambda: Needed((Need("H1", LEAD, 1), Need("H1", APPROVER, 1))),
+        lambda: Needed(tuple(Need(f"H{number}", LEAD, 1) for number in range(65))),
     ],
 )
-def test_what_a_decision_takes_is_checked(bad):
+def test_what_a_decision_takes_is_checked(make):
     with pytest.raises(FieldInvalid):
-        Needed(*bad)
+        make()
 
 
 def test_time_ends_a_proposal_even_if_nobody_has_read_the_clock():
@@ -159,11 +176,11 @@ def test_time_ends_a_proposal_even_if_nobody_has_read_the_clock():
         with pytest.raises(StateConflict, match="lapsed: possible is nothing; propose it anew"):
             act()
     with pytest.raises(FieldInvalid):
-        approval.propose(of.draft, PROPOSER, Needed(1), due_ms=5, claim=None, now_ms=5)
+        approval.propose(of.draft, PROPOSER, ONE, due_ms=5, claim=None, now_ms=5)
 
 
 def test_one_refusal_with_a_coded_ground_ends_it():
-    half = approve(proposed(Needed(2)), FIRST)
+    half = approve(proposed(TWO), FIRST)
     ended = approval.refuse(half, SECOND, APPROVER, ground="DUAL_CRIMINALITY", claim=None, now_ms=2)
     assert ended == Ended(ApprovalState.REFUSED, half.draft, SECOND, "DUAL_CRIMINALITY", 2)
     for ground in ("", "because", "DUAL CRIMINALITY", "X" * 65, "A\n"):
@@ -206,7 +223,7 @@ def test_while_one_officer_works_on_it_others_wait():
         lambda: claim.give_back(held, SECOND, 1),
         lambda: claim.hand_over(held, SECOND, THIRD, 1, lead=False),
         lambda: approve(proposed(), SECOND, held=held),
-        lambda: approval.propose(Draft(DIGEST, frozenset()), SECOND, Needed(1), due_ms=DUE, claim=held, now_ms=1),
+        lambda: approval.propose(Draft(DIGEST, frozenset()), SECOND, ONE, due_ms=DUE, claim=held, now_ms=1),
     ):
         with pytest.raises(StateConflict, match="o-3 works on it for at most 15 more min"):
             act()
@@ -239,7 +256,7 @@ ROLES = st.sampled_from([APPROVER, LEAD, APPROVER | LEAD, frozenset({"drafter"})
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(
     acts=st.lists(st.tuples(ACTS, ROLES), max_size=25),
-    needed=st.sampled_from([Needed(1), Needed(2), Needed(2, ("duty_lead",))]),
+    needed=st.sampled_from([ONE, TWO, HELD]),
 )
 def test_whatever_officers_try_what_is_approved_had_other_eyes(acts, needed):
     of, hands, now, count = Draft(DIGEST, frozenset({DRAFTER})), {DRAFTER}, 0, 0
@@ -256,7 +273,8 @@ def test_whatever_officers_try_what_is_approved_had_other_eyes(acts, needed):
             elif what == "propose" and isinstance(of, Draft):
                 of = approval.propose(of, officer, needed, due_ms=DUE, claim=None, now_ms=now)
             elif what == "approve" and isinstance(of, Proposal):
-                of = approve(of, officer, roles, digest=of.draft.digest, now_ms=now)
+                mine = frozenset(need.rule for need in needed.needs if roles & need.roles)
+                of = approve(of, officer, roles, digest=of.draft.digest, now_ms=now, rules=mine)
                 count += 1
             elif what == "refuse" and isinstance(of, Proposal):
                 of = approval.refuse(of, officer, roles, ground="FORM_DEFECT", claim=None, now_ms=now)
@@ -267,6 +285,10 @@ def test_whatever_officers_try_what_is_approved_had_other_eyes(acts, needed):
         if isinstance(of, Approved):
             approvers = {item.officer for item in of.proposal.approvals}
             assert not approvers & (hands | {of.proposal.proposer})
-            assert len(approvers) == count == needed.approvals
-            assert all(item.roles & approval.DECIDES for item in of.proposal.approvals)
+            assert len(approvers) == count == len(of.proposal.approvals)
+            for need in needed.needs:
+                able = [item for item in of.proposal.approvals if need.rule in item.rules]
+                assert len(able) >= need.number
+                assert all(item.roles & need.roles for item in able)
+            assert not any("auditor" in item.roles for item in of.proposal.approvals)
             return

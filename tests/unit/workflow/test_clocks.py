@@ -205,6 +205,46 @@ def test_whatever_waits_for_somebody_abroad_has_a_clock():
     assert due.OWED_BY.keys() == set(Rung)
 
 
+def owed(history, running, pauses, urgency, word_ms=None):
+    found = due.dues(history, running, pauses, DEFAULT, urgency, word_ms=word_ms)
+    return [(item.rung, item.start_ms, item.clock) for item in found]
+
+
+def test_a_decision_is_due_from_the_receipt_however_many_states_it_takes():
+    history = [(0, ReferralState.SENT), (10, ReferralState.RECEIVED), (20, ReferralState.ACKNOWLEDGED)]
+    found = owed(history, due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U1)
+    assert found == [(Rung.DECISION, 10, Running(10 + 8 * HOUR_MS))]
+    at_first = owed(history[:2], due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U1)
+    assert at_first == [(Rung.ACKNOWLEDGEMENT, 10, Running(10 + HOUR_MS)), *found]
+    assert owed([], due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U1) == []
+    assert owed([(0, ReferralState.CLOSED)], due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U1) == []
+
+
+def test_each_word_starts_the_clock_of_news_anew_and_each_question_that_of_its_answer():
+    history = [(0, ReferralState.ACCEPTED), (5, ReferralState.IN_PROGRESS)]
+    clocks_of = (due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U1)
+    assert owed(history, *clocks_of) == [(Rung.NEWS, 5, Running(5 + DAY_MS))]
+    assert owed(history, *clocks_of, word_ms=3) == [(Rung.NEWS, 5, Running(5 + DAY_MS))]
+    assert owed(history, *clocks_of, word_ms=50) == [(Rung.NEWS, 50, Running(50 + DAY_MS))]
+    asked = [(0, MeasureState.UNDER_REVIEW), (10, MeasureState.CLARIFICATION_NEEDED), (30, MeasureState.CONSULTATION)]
+    assert owed(asked, due.MEASURE_CLOCKS, due.MEASURE_PAUSES, Urgency.U2) == [
+        (Rung.INFORMATION, 30, Running(30 + 3 * DAY_MS)),
+        (Rung.DECISION, 0, Standing(3 * DAY_MS - 10)),
+        (Rung.ANSWER, 0, Standing(45 * DAY_MS - 10)),
+    ]
+    answered = [*asked, (40, MeasureState.CONSULTED)]
+    assert owed(answered, due.MEASURE_CLOCKS, due.MEASURE_PAUSES, Urgency.U2) == [
+        (Rung.DECISION, 0, Running(3 * DAY_MS + 30)),
+        (Rung.ANSWER, 0, Running(45 * DAY_MS + 30)),
+    ]
+
+
+def test_a_case_that_is_reopened_is_decided_anew():
+    history = [(0, ReferralState.RECEIVED), (1, ReferralState.ACCEPTED), (9, ReferralState.REOPENED)]
+    found = owed(history, due.REFERRAL_CLOCKS, due.REFERRAL_PAUSES, Urgency.U0)
+    assert found == [(Rung.DECISION, 9, Running(9 + HOUR_MS))]
+
+
 def test_stops_are_read_off_the_history_of_states():
     history = [
         (0, MeasureState.UNDER_REVIEW),

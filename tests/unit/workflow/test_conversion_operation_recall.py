@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import FieldInvalid, StateConflict
 from gateway.ids import OfficerId, PartnerId
 from gateway.workflow import approval, conversion
-from gateway.workflow.approval import Draft, Needed
+from gateway.workflow.approval import ORDINARY, Draft
 from gateway.workflow.conversion import CONVERTIBLE, ORIGINATOR, ConversionEvent, ConversionState
 from gateway.workflow.operation import MemberEvent, MemberState, OperationState, recipients, step_member
 from gateway.workflow.recall import RecallState, standing
@@ -20,9 +20,17 @@ TH, LA, KH, MM = (PartnerId(code) for code in ("th", "la", "kh", "mm"))
 
 def approved(digest=DIGEST):
     made = approval.propose(
-        Draft(digest, frozenset({OfficerId("o-1")})), OfficerId("o-2"), Needed(1), due_ms=9, claim=None, now_ms=0
+        Draft(digest, frozenset({OfficerId("o-1")})), OfficerId("o-2"), ORDINARY, due_ms=9, claim=None, now_ms=0
     )
-    return approval.approve(made, OfficerId("o-3"), frozenset({"approver"}), digest=digest, claim=None, now_ms=1)
+    return approval.approve(
+        made,
+        OfficerId("o-3"),
+        frozenset({"approver"}),
+        rules=frozenset({"release"}),
+        digest=digest,
+        claim=None,
+        now_ms=1,
+    )
 
 
 def begun(from_partner=True):

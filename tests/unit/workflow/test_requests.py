@@ -129,6 +129,25 @@ def test_a_part_that_crossed_the_withdrawal_still_owes_a_use_report():
     assert by_partner(made, 0, E.ANSWER).word == "answered"
 
 
+def test_a_part_that_crossed_the_closing_is_reported_as_well():
+    made = under_review(Side.SENDER, Course.ANSWER, Course.ANSWER)
+    for number in (0, 1):
+        made = by_partner(made, number, E.APPROVE, E.EXECUTE)
+    made = request.decide(by_partner(made, 0, E.ANSWER), 1, E.WITHDRAW, Cause.OFFICER)
+    made = request.step(made, StageEvent.CLOSE, Cause.OFFICER)
+    assert not request.use_report_owed(made)
+    made = by_partner(made, 1, E.PART)
+    assert (made.word, request.use_report_owed(made)) == ("closed", True)
+
+
+def test_a_refusal_advises_the_side_that_meets_it():
+    with pytest.raises(StateConflict, match="consult before refusing"):
+        request.decide(under_review(Side.RECEIVER, Course.ANSWER), 0, E.REFUSE, Cause.OFFICER)
+    with pytest.raises(StateConflict) as caught:
+        request.decide(under_review(Side.SENDER, Course.ANSWER), 0, E.REFUSE, Cause.PARTNER)
+    assert "before refusing" not in caught.value.text
+
+
 @pytest.mark.parametrize("stage", Stage)
 def test_its_officers_can_withdraw_the_whole_in_every_open_stage(stage):
     made = request.Request(side=Side.SENDER, stage=stage, measures=(request.Measure(Course.PRESERVE),) * 2)

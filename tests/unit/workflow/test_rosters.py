@@ -23,6 +23,7 @@ from gateway.workflow.roster import (
     check,
     next_handover,
     on_duty,
+    told,
     watches,
 )
 
@@ -136,6 +137,11 @@ def test_posts_follow_the_sun_and_summer_time_shows_what_winter_hid():
         Overlap(utc(2026, 6, 1, 12), utc(2026, 6, 1, 13), (A, B)),
         Gap(utc(2026, 6, 2, 0), utc(2026, 6, 2, 1)),
     ]
+    bangkok, berlin = zones.parse_zone("Asia/Bangkok"), zones.parse_zone("Europe/Berlin")
+    assert told(day[0], bangkok, berlin).startswith("o-a and o-b are both on duty from 2026-06-01 19:00 UTC+07:00 here")
+    assert told(day[1], bangkok, berlin).startswith(
+        "nobody is on duty from 2026-06-02 07:00 UTC+07:00 here, 2026-06-02"
+    )
     with pytest.raises(NotFound, match="call the duty lead: o-lead"):
         on_duty(of, utc(2026, 6, 2, 0, 30))
     assert next_handover(of, utc(2026, 6, 1, 20)) is None
