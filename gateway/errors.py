@@ -209,7 +209,7 @@ class PartnerUnknown(Rejected):
     """There is no such partner here."""
 
     reason = "PARTNER_UNKNOWN"
-    advice = "Add the partner's card: concord partner add FILE --fingerprint ..."
+    advice = "Add the partner's card: `concord partner add FILE --fingerprint ...`."
 
     def __init__(self, partner: str) -> None:
         super().__init__(f"no partner '{partner}' is known here")
@@ -413,7 +413,7 @@ class LogRolledBack(Broken):
 
     # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
     reason = "LOG_ROLLED_BACK"
-    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: concord log head."
+    advice = "Stop the gateway, restore the newest copy of store and keys, and compare: `concord log head`."
 
 
 class LogForked(Broken):
