@@ -48,10 +48,10 @@ def send(gateway: Client, authority: str, recipients: list[str]) -> None:
 
 
 def take(gateway: Client) -> None:
-    """Read the first alert that a partner sent, and tell the partner that it is in our hands."""
+    """Read the next alert that nobody has taken over yet, and tell its sender that it is in our hands."""
     for watched in gateway.watch():
         message = watched.event.message
-        if watched.event.type == "message.received" and message.body.HasField("alert"):
+        if message.state == "received" and message.body.HasField("alert"):
             for info in message.body.alert.infos:
                 print(message.sender, info.language, info.headline)
             gateway.acknowledge(watched.message_id, message.sender)

@@ -209,7 +209,7 @@ class PartnerUnknown(Rejected):
     """There is no such partner here."""
 
     reason = "PARTNER_UNKNOWN"
-    advice = "Add the partner's card: concord partner add FILE --fingerprint ..."
+    advice = "Add the partner's card: `concord partner add FILE --fingerprint ...`."
 
     def __init__(self, partner: str) -> None:
         super().__init__(f"no partner '{partner}' is known here")

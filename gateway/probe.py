@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from gateway.assembly import Parts
-from gateway.errors import GatewayError, PartnerFrozen
+from gateway.errors import GatewayError, PartnerFrozen, PartnerUnreachable
 from gateway.exchange.submit import Submission, Submitter
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Mode, Urgency
@@ -14,6 +14,10 @@ from gateway.rpc.admin_servicer import TestStep
 
 RECEIPT_TIMEOUT_S: Final = 10.0
 CLOCK_WARN_MS: Final = 60_000
+UNREACHABLE_ADVICE: Final = (
+    "telephone their desk: is their gateway up at this address, have they added our current card, "
+    "and is exchange with us not frozen there?"
+)
 PROBE_AUTHORITY: Final = "gateway"
 
 
@@ -113,4 +117,8 @@ def _passed(name: str, detail: str) -> TestStep:
 
 
 def _failed(name: str, error: GatewayError) -> TestStep:
-    return TestStep(name=name, passed=False, detail=error.text, advice=error.advice)
+    # What the error advises is to run this very test.
+    advice = UNREACHABLE_ADVICE if isinstance(error, PartnerUnreachable) else error.advice
+    if isinstance(error, PartnerFrozen):
+        advice = advice.replace("PARTNER", error.partner)
+    return TestStep(name=name, passed=False, detail=error.text, advice=advice)

@@ -19,7 +19,7 @@ from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
-from gateway.cli.failure import ExitCode, Failure, exit_code_of
+from gateway.cli.failure import ExitCode, Failure, about_partner, exit_code_of
 from gateway.errors import GatewayUnreachable
 from gateway.rpc.status import DETAILS_KEY, REASONS, ToldError, from_status
 
@@ -256,7 +256,7 @@ def _told_failure(told: ToldError, doing: str) -> Failure:
         f"could not {doing}",
         # On the wire the text ends with the advice, which has a line of its own here.
         why=told.text.removesuffix(f" ({advice})"),
-        advice=advice,
+        advice=about_partner(advice, told.partner),
         reason=told.reason,
         code=exit_code_of(told.reason, told.retryable),
         details={name: value for name, value in details.items() if value},

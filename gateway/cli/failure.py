@@ -96,11 +96,16 @@ def failure_of(error: errors.GatewayError, what: str = "") -> Failure:
     return Failure(
         what or error.text,
         why=error.text if what else "",
-        advice=error.advice,
+        advice=about_partner(error.advice, getattr(error, "partner", "")),
         reason=error.reason,
         code=exit_code_of(error.reason, error.retryable),
         details=details,
     )
+
+
+def about_partner(advice: str, partner: str) -> str:
+    """Return an error's advice with the partner it is about in its commands."""
+    return advice.replace(" PARTNER", f" {partner}") if partner else advice
 
 
 def usage(what: str, *, why: str = "", advice: str = "", reason: str = "USAGE", **details: Any) -> Failure:

@@ -5,18 +5,21 @@ made visible, because an escape sequence in a headline could otherwise rewrite w
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from gateway.cli.failure import Failure
+from gateway.cli.layout import hanging, table_lines
 from gateway.cli.runnable import program, runnable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+DEFAULT_WIDTH: Final = 80
 _UNSAFE = {
     **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
     **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), 0x2028, 0x2029, 0xFEFF)},
@@ -28,6 +31,16 @@ _UNSAFE_IN_JSON = {code: f"\\u{code:04x}" for code in _UNSAFE if code >= 0x7F}
 def visible(text: str) -> str:
     """Return the text in one line with everything that steers a terminal or reorders letters spelled out."""
     return text.translate(_UNSAFE)
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Return how wide the terminal behind a stream is; None when there is none, and nothing is to be folded."""
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH
+    except (OSError, ValueError):
+        return DEFAULT_WIDTH
 
 
 class Ticker(Protocol):
@@ -77,9 +90,9 @@ class Output:
     def fields(self, rows: Iterable[tuple[str, str]]) -> None:
         """Print names and values for people."""
         pairs = [(name, visible(value)) for name, value in rows]
-        width = max((len(name) for name, _ in pairs), default=0)
+        longest = max((len(name) for name, _ in pairs), default=0)
         for name, value in pairs:
-            self.text(f"{name.ljust(width)}  {value}")
+            self.text("\n".join(hanging(f"{name.ljust(longest)}  ", value, width_of(self.stdout))))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
         """Print a table for people, or a sentence when it has no rows."""
@@ -89,22 +102,10 @@ class Output:
         if not listed:
             self.text(self.runnable(empty))
             return
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in listed:
-            table.add_row(*(Text(cell) for cell in row))
-        console = self._console(self.stdout)
-        with console.capture() as captured:
-            console.print(table)
-        # Padding to the width of the terminal would wrap when the window gets narrower, and litter files.
-        lines = [line.rstrip() for line in captured.get().splitlines()]
-        self.stdout.write("\n".join(line for line in lines if line) + "\n")
-        self.stdout.flush()
+        width = width_of(self.stdout)
+        head, *others = table_lines(columns, listed, width)
+        bold = ("\x1b[1m", "\x1b[0m") if width is not None and "NO_COLOR" not in os.environ else ("", "")
+        self.text("\n".join([f"{bold[0]}{head}{bold[1]}", *others]))
 
     def note(self, line: str) -> None:
         """Say something about the work on stderr."""
@@ -121,14 +122,16 @@ class Output:
         """Print what, why, what to do and the reason on stderr; with --json the object on stdout too."""
         failure.advice = self.runnable(failure.advice)
         self.record({"error": failure.as_json()})
-        lines = [f"concord: {visible(failure.what)}"]
-        if failure.why:
-            lines.append(f"  why   {visible(failure.why)}")
-        if failure.advice:
-            lines.append(f"  do    {visible(failure.advice)}")
-        if failure.details.get("rule_ids"):
-            lines.append(f"  rules {visible(', '.join(map(str, failure.details['rule_ids'])))}")
-        lines.append(f"  code  {visible(failure.reason)}")
+        width = width_of(self.stderr)
+        lines = hanging("concord: ", visible(failure.what), width)
+        for name, words in (
+            ("why", failure.why),
+            ("do", failure.advice),
+            ("rules", ", ".join(map(str, failure.details.get("rule_ids", ())))),
+            ("code", failure.reason),
+        ):
+            if words:
+                lines += hanging(f"  {name.ljust(5)} ", visible(words), width)
         self.stderr.write("\n".join(lines) + "\n")
         self.stderr.flush()
 
@@ -136,8 +139,7 @@ class Output:
     def _console(file: TextIO) -> "Console":
         from rich.console import Console
 
-        # A table that is piped must not be cut at 80 columns.
-        return Console(file=file, width=None if file.isatty() else 240, highlight=False, markup=False, emoji=False)
+        return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
 class _Progress(AbstractContextManager[Ticker]):

@@ -83,7 +83,7 @@ def register(application: typer.Typer) -> None:
             for view in partners
         ]
         columns = ["partner", "name", "card", "link", "endpoint", "agreement", "last heard", "key until"]
-        call.output.table(columns, rows, "No partner yet: concord partner add FILE --fingerprint ...")
+        call.output.table(columns, rows, "No partner yet: `concord partner add FILE --fingerprint ...`")
 
     @command(group, "show")
     def show(call: Call, partner: PartnerArgument) -> None:

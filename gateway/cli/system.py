@@ -67,7 +67,7 @@ def _register_rest(group: typer.Typer, role: str) -> None:
             for view in found
         ]
         columns = ["name", "speaks for", "registered by", "certificate until"]
-        call.output.table(columns, rows, f"None yet: concord {role} add NAME")
+        call.output.table(columns, rows, f"None yet: `concord {role} add NAME`")
 
     @command(group, "renew")
     def renew(call: Call, name: NameArgument, out: DirectoryOption = None) -> None:

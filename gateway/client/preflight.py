@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from concord.v1 import audit_service_pb2 as audit_pb
 from concord.v1 import exchange_service_pb2 as pb
+from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 
 from gateway.client.connection import OPTIONS, SERVICE, AccessToken, read_pem
@@ -30,9 +32,12 @@ from gateway.client.own_certificate import (
     why_refused,
 )
 from gateway.clock import Clock, SystemClock, to_datetime
-from gateway.errors import CallerUnknown, ConfigInvalid, MethodNotAllowed
+from gateway.errors import CallerUnknown, ConfigInvalid, GatewayError, MethodNotAllowed
 
 TIMEOUT_S: Final = 5.0
+AUDITOR: Final = "/auditor/"
+"""In a certificate's name: spiffe://<partner>/auditor/<name>."""
+AUDIT_SERVICE: Final = SERVICE.replace("ExchangeService", "AuditService")
 HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """What an HTTP/2 client says first (RFC 9113 section 3.4); TLS 1.3 tells of a refused certificate only after it."""
 
@@ -364,31 +369,55 @@ class _Attempt:
 
     def call(self) -> str:
         pair = (self._key_pem, self._chain_pem) if self._own is not None else (None, None)
-        metadata = self._access_token.metadata(SERVICE + "ListMessages") if self._access_token is not None else ()
         credentials = grpc.ssl_channel_credentials(self._roots_pem, *pair)
         with grpc.secure_channel(self._target, credentials, options=OPTIONS) as channel:
-            stub: Any = ExchangeServiceStub(channel)
-            try:
-                stub.ListMessages(pb.ListMessagesRequest(page_size=1), timeout=self._timeout_s, metadata=metadata)
-            except grpc.RpcError as raised:
-                error = error_of_call(raised)
-            else:
-                return "the gateway answers us"
+            # An auditor is refused by the service for systems, and the gateway would list it as turned away.
+            error = self._call_as_auditor(channel) if self._is_auditor else self._call_as_system(channel)
+            if isinstance(error, MethodNotAllowed) and not self._is_auditor:
+                # A token says what its bearer is only to the gateway.
+                as_auditor = self._call_as_auditor(channel)
+                if as_auditor is None:
+                    return "the gateway answers us as an auditor: AuditService is ours, ExchangeService is not"
+        if error is None:
+            return "the gateway answers us" + (" as an auditor, in AuditService" if self._is_auditor else "")
         name = ", ".join(self._own.names) if self._own is not None else "nobody"
+        service = "AuditService" if self._is_auditor else "ExchangeService"
         match error:
             case CallerUnknown():
                 raise _Stop(
                     Fault.NOT_REGISTERED,
                     "the gateway does not know us",
                     f"{error.text}; our certificate says {name}",
-                    "Have the gateway's operator add a [[system]] of that name to concord.toml.",
+                    "Have the gateway's operator register us: `concord system add`, or `concord auditor add`.",
                 )
             case MethodNotAllowed():
-                raise _Stop(Fault.NOT_ALLOWED, "we may not call ExchangeService", error.text, error.advice)
+                raise _Stop(Fault.NOT_ALLOWED, f"we may not call {service}", error.text, error.advice)
             case NotUnderstood() if told(error).code == "UNIMPLEMENTED":
-                raise _wrong_service("it offers no ExchangeService")
+                raise _wrong_service(f"it offers no {service}")
             case _:
                 raise _Stop(Fault.CALL_FAILED, "the call fails", f"{error.reason}: {error.text}", error.advice)
+
+    @property
+    def _is_auditor(self) -> bool:
+        """Whether our certificate says that we audit."""
+        return self._own is not None and any(AUDITOR in name for name in self._own.names)
+
+    def _call_as_system(self, channel: grpc.Channel) -> GatewayError | None:
+        stub: Any = ExchangeServiceStub(channel)
+        return self._tried(stub.ListMessages, pb.ListMessagesRequest(page_size=1), SERVICE + "ListMessages")
+
+    def _call_as_auditor(self, channel: grpc.Channel) -> GatewayError | None:
+        stub: Any = AuditServiceStub(channel)
+        return self._tried(stub.GetHead, audit_pb.GetHeadRequest(), AUDIT_SERVICE + "GetHead")
+
+    def _tried(self, method: Any, request: Any, name: str) -> GatewayError | None:
+        """Call, and return what went wrong."""
+        metadata = self._access_token.metadata(name) if self._access_token is not None else ()
+        try:
+            method(request, timeout=self._timeout_s, metadata=metadata)
+        except grpc.RpcError as raised:
+            return error_of_call(raised)
+        return None
 
     def _now(self) -> str:
         return f"{to_datetime(self._clock.now_ms()):%Y-%m-%d %H:%M}Z"

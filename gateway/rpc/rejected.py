@@ -30,7 +30,7 @@ REJECTED_KEPT: Final = 256
 ADVICE: Final[dict[type[GatewayError], str]] = {
     CallerUnknown: "If it should be let in: a partner sends its current card (concord partner add), a system gets a "
     "certificate (concord system add or renew). If nobody knows it, ask whoever runs that address.",
-    PartnerUnknown: "Add the partner's card if you exchange with it: concord partner add FILE --fingerprint ...",
+    PartnerUnknown: "Add the partner's card if you exchange with it: `concord partner add FILE --fingerprint ...`.",
     PartnerFrozen: "Nothing, while the freeze is meant; `concord partner freeze PARTNER --thaw` ends it.",
     TokenRejected: "Compare the issuer's settings with [[issuer]] in concord.toml; the system fetches a new token.",
     MethodNotAllowed: "Use an account whose role and scopes allow the call; docs/reference/access.md lists them.",

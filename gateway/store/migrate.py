@@ -22,8 +22,11 @@ _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _VERSIONS: Final = "alembic_version"
 
 
-def upgrade(connection: Connection, room: Room, version_schema: str | None = None) -> None:
+def upgrade(connection: Connection, room: Room, version_schema: str | None = None, *, to: str = "head") -> None:
     """Upgrade one of the two rooms, inside the connection's transaction.
+
+    Args:
+        to: The script to stop after; for tests of those behind it.
 
     Raises:
         SchemaTooNew: The database has a revision that this code does not know.
@@ -51,7 +54,7 @@ def upgrade(connection: Connection, room: Room, version_schema: str | None = Non
     if set(current) == set(scripts.get_heads()):
         return
     with EnvironmentContext(config, scripts) as environment:
-        environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs("head", revision))  # noqa: SLF001
+        environment.configure(**options, fn=lambda revision, _: scripts._upgrade_revs(to, revision))  # noqa: SLF001
         environment.run_migrations()
 
 

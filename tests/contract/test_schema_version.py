@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine
 
 import gateway.store
 from gateway.store import open_sqlite
-from gateway.store.migrate import HEADS
+from gateway.store.migrate import HEADS, upgrade
 
 MIGRATIONS = Path(gateway.store.__file__).parent / "migrations"
 
@@ -52,18 +53,16 @@ async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
 
 
 async def test_alerts_in_doubt_go_on_waiting_for_the_name_that_they_waited_for(tmp_path):
-    await (await open_sqlite(tmp_path)).close()
     name, plain = b"n" * 16, b"p" * 16
+    engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}", poolclass=NullPool)
+    with engine.begin() as connection:
+        upgrade(connection, "main", to="0004")
+    engine.dispose()
     with sqlite3.connect(tmp_path / "store.db") as database:
-        database.execute("DROP TABLE alert_wait")
-        database.execute("DROP INDEX alert_name")
-        database.execute("CREATE INDEX alert_key ON alert (key)")
-        database.execute("CREATE INDEX alert_doubtful ON alert (wants) WHERE state = 5")
         row = "INSERT INTO alert VALUES ('th', ?, 0, x'00', 3, 1, ?, '', x'00', 1, 2, x'00', ?, x'', NULL, NULL)"
         database.execute(row, (b"a" * 16, 5, name))
         database.execute(row, (b"b" * 16, 5, b""))
         database.execute(row, (plain, 6, b""))
-        database.execute("UPDATE alembic_version SET version_num = '0004'")
     database.close()
     await (await open_sqlite(tmp_path)).close()
     with sqlite3.connect(tmp_path / "store.db") as database:

@@ -10,6 +10,7 @@ from concord.v1.audit_service_pb2_grpc import AuditServiceStub
 from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from grpc_status import rpc_status
 
+from gateway.client import preflight
 from gateway.rpc.status import from_status
 from tests.fixtures.gateways import GatewayProcess
 
@@ -83,6 +84,19 @@ async def test_registrations_count_at_once_and_end_at_once(tmp_path):
             head = AuditServiceStub(court).GetHead(audit_pb.GetHeadRequest(), timeout=20)
             assert await reason(head) not in {"CALLER_UNKNOWN", "METHOD_NOT_ALLOWED"}
             assert await reason(listed(court)) == "METHOD_NOT_ALLOWED"
+
+            # An auditor is checked in the service that is his, a system in its own.
+            for who, answers in (("auditor-court", "as an auditor, in AuditService"), ("system-flood", "answers us")):
+                report = await asyncio.to_thread(
+                    preflight,
+                    f"localhost:{th.exchange_port}",
+                    roots=th.home / "certs/authority.pem",
+                    chain=th.home / f"certs/{who}.pem",
+                    key=th.home / f"certs/{who}.key.pem",
+                    timeout_s=20.0,
+                )
+                assert report.fault is None, str(report)
+                assert answers in report.steps[-1].what
 
             # A renewed certificate serves beside the one before.
             await run("system", "renew", "flood")
