@@ -238,7 +238,7 @@ def test_what_a_frame_came_to_is_counted_by_outcome_and_reason():
         pings=[(2, None)],
         refused=[(3, b"", "SUITE_UNKNOWN", b""), (4, b"", "SUITE_UNKNOWN", b""), (5, b"", "POLICY_DENIED", b"")],
         repeats=[None, None, None],
-        deferrals=[Deferral(9, "QUOTA_EXCEEDED")],
+        deferrals=[Deferral(index=9, reason="QUOTA_EXCEEDED")],
     )
     assert {key: count for key, count in judged.counts().items() if count} == {
         ("received", ""): 2,
