@@ -14,8 +14,18 @@ An alert has a state with its issuer and one with each receiver. What is not dra
 the refusal says what is possible instead. Expiry is read off the clock and never sent: an alert is over for everybody
 at the same instant. Receivers follow the issuer's end state.
 """
+MARKS = """Your systems say it with `ExchangeService.MarkAlert` (`mark_alert` in the Python client), the desk with
+`concord alert note` and `concord alert decline`. A CAP connector marks as relayed what it has written to its
+folder or handed out over HTTP. A mark is a step in the exchange log (`MESSAGE_DECIDED`) and an event
+(`alert.relayed`, `alert.noted`, `alert.declined`) for your own systems; the issuer is not told. Marking again
+as before changes nothing. To decline what is in quarantine dismisses it: it never counts, even if its
+predecessor comes."""
 DOUBT = """An update or cancellation must name an alert of the same state. What these reasons speak against does not
-leave (refused) and is not believed when it comes in (quarantined)."""
+leave (refused) and is not believed when it comes in (quarantined). It is judged again when an alert comes
+that it names, by its message or by any of its 16 newest references. Those of one sender wait for 4,096 names
+in all; what comes in doubt beyond that stays in doubt. A predecessor that was replaced since stands for the
+last of its chain, over 64 replacements at a receiver and 1,024 at the issuer, whose gateway names the last
+one to all."""
 
 
 def drawn(table: Table) -> str:
@@ -33,6 +43,8 @@ def text() -> str:
         drawn(ISSUER),
         "## At a receiver",
         drawn(RECEIVER),
+        "## What your side does with it",
+        MARKS,
         "## Why an alert is in doubt",
         DOUBT,
         "\n".join(rows),

@@ -16,7 +16,20 @@ DIGEST_BYTES: Final = 16
 
 def alert_key(key: KeyEncryptionKey, sender: str, identifier: str, sent_ms: int) -> bytes:
     """Return under what an alert is found by the three things with which CAP names it; sent in milliseconds UTC."""
+    digest = _keyed(key).copy()
+    digest.update(pae(_LABEL, sender.encode(), identifier.encode(), sent_ms.to_bytes(8, "big", signed=True)))
+    return digest.digest()[:DIGEST_BYTES]
+
+
+_last: list[tuple[KeyEncryptionKey, hmac.HMAC]] = []
+"""The key used last, with what follows from it alone: two thirds of the work, and it is the same for every alert."""
+
+
+def _keyed(key: KeyEncryptionKey) -> hmac.HMAC:
+    for used, keyed in _last:
+        if used is key:
+            return keyed
     # A key derived for this alone: the key-encryption key has another use.
-    own = hmac.digest(key.export_secret(), pae(_LABEL), hashlib.sha256)
-    named = pae(_LABEL, sender.encode(), identifier.encode(), sent_ms.to_bytes(8, "big", signed=True))
-    return hmac.digest(own, named, hashlib.sha256)[:DIGEST_BYTES]
+    keyed = hmac.new(hmac.digest(key.export_secret(), pae(_LABEL), hashlib.sha256), digestmod=hashlib.sha256)
+    _last[:] = [(key, keyed)]
+    return keyed

@@ -137,6 +137,11 @@ class World:
         with AdminClient(self.th.home) as admin:
             return admin.delivery(uuid.UUID(entry_id.removeprefix("urn:uuid:")).bytes).message.deliveries
 
+    def states(self, entry_id: str) -> list[str]:
+        message_id = uuid.UUID(entry_id.removeprefix("urn:uuid:")).bytes
+        with AdminClient(self.cn.home) as admin:
+            return [view.alert_state for view in admin.inbox(100).messages if view.message_id == message_id]
+
     def identifiers_served(self) -> list[str]:
         return [read_cap(self.get(path)[2]).alert.identifier for _, path in self.served()]
 
@@ -183,6 +188,7 @@ def test_a_file_in_one_folder_comes_out_of_the_other_states_feed_and_folder(worl
         lambda: [item.state for item in world.deliveries(entry_id)] == ["acknowledged"],
         "no acknowledgement came back",
     )
+    until(lambda: world.states(entry_id) == ["relayed"], "what was handed on is not marked so")
 
 
 def test_conditional_requests_are_answered_with_304_until_something_changes(world):

@@ -172,8 +172,10 @@ def test_telemetry_is_off_by_default_and_headers_are_found_from_the_home(tmp_pat
     off = load_config(write(tmp_path, MINIMAL)).telemetry
     assert (off.prometheus, off.otlp, off.trace_ratio) == (None, None, None)
     text = MINIMAL + '[telemetry]\notlp = "https://c.example:4317"\notlp_headers_file = "h"\ntrace_ratio = 0\n'
+    text += 'otlp_ca_file = "ca.pem"\n'
     on = load_config(write(tmp_path, text)).telemetry
     assert (on.otlp, on.otlp_headers_file, on.trace_ratio) == ("https://c.example:4317", tmp_path / "h", 0)
+    assert on.otlp_ca_file == tmp_path / "ca.pem"
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,7 @@ def test_telemetry_is_off_by_default_and_headers_are_found_from_the_home(tmp_pat
         'prometheus = "9464"', 'otlp = "c.example:4317"', 'otlp = "ftp://c.example:1"', 'otlp = "http://c.example"',
         'otlp = "http://user:secret@c.example:1"', 'otlp = "http://c.example:1/v1/traces"', "trace_ratio = 0.5",
         'otlp = "http://c.example:1"\ntrace_ratio = 1.5', 'otlp = "http://c.example:1"\ntrace_ratio = nan',
+        'otlp_ca_file = "c"', 'otlp = "http://c.example:1"\notlp_ca_file = "c"',
         'otlp_headers_file = "h"', "partner_traces_per_s = -1", "promethius = 1",
     ],
 )  # fmt: skip
