@@ -379,7 +379,7 @@ class LogInconsistent(Broken):
     """The exchange log contradicts itself or a checkpoint."""
 
     reason = "LOG_INCONSISTENT"
-    advice = "Keep a copy of the database as it is, restore a good one, or begin another log: concord log begin."
+    advice = "Keep a copy of the database as it is, restore a good one, or begin another log: `concord log begin`."
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -413,14 +413,14 @@ class LogRolledBack(Broken):
 
     # Broken for the log, not for the gateway: messages go on, and the log makes no more claims until somebody looks.
     reason = "LOG_ROLLED_BACK"
-    advice = "Restore the newest copy of store and keys; if there is none, begin another log: concord log begin."
+    advice = "Restore the newest copy of store and keys; if there is none, begin another log: `concord log begin`."
 
 
 class PartnerLogWentBack(Broken):
     """A partner's log has fewer entries than it once signed: a copy was restored, or two gateways run as one."""
 
     reason = "PARTNER_LOG_WENT_BACK"
-    advice = "Ask the partner which entries it lost. Both checkpoints are kept: concord log head."
+    advice = "Ask the partner which entries it lost. Both checkpoints are kept: `concord log head`."
 
 
 class LogForked(Broken):

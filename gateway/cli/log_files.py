@@ -128,14 +128,13 @@ class _Directory:
         self._size = size
 
     def read(self, level: int, number: int, width: int) -> bytes:
-        """Return a tile; nothing when there is none that can be read."""
+        """Return a tile; nothing when there is none that can be read, or one of another length than its name says."""
         whole = min((self._size >> 8 * level) - number * TILE_WIDTH, TILE_WIDTH)
         try:
-            return _read(self._directory / tile_path(level, number, whole), TILE_WIDTH * _HASH_BYTES)[
-                : width * _HASH_BYTES
-            ]
-        except (OSError, Rejected):
+            data = _read(self._directory / tile_path(level, number, whole), TILE_WIDTH * _HASH_BYTES)
+        except (OSError, LogInconsistent):
             return b""
+        return data[: width * _HASH_BYTES] if len(data) == whole * _HASH_BYTES else b""
 
 
 def check_directory(directory: Path, texts: Sequence[str]) -> dict[str, Any]:

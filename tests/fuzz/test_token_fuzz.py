@@ -120,7 +120,7 @@ def test_every_byte_of_a_proof_and_of_the_token_it_is_for(world):
     assert len(taken) <= 1
 
 
-@FUZZ(max_examples=80)
+@FUZZ(max_examples=40)
 @given(st.one_of(st.text(max_size=300), st.binary(max_size=300).map(lambda data: data.decode("latin-1"))))
 def test_any_text_as_token_and_proof(world, text):
     for scheme in ("", "Bearer ", "DPoP ", "bearer\t"):
@@ -129,7 +129,7 @@ def test_any_text_as_token_and_proof(world, text):
     assert world.admit([f"DPoP {world.bound()}"], [text]) is None
 
 
-@FUZZ(max_examples=200)
+@FUZZ(max_examples=120)
 @given(data=st.data())
 def test_wild_claims_and_headers_of_a_token_that_its_issuer_signed(world, data):
     header, claims = token_header(world), world.provider.claims(cnf={"jkt": "x"}, nbf=0)
@@ -145,7 +145,7 @@ def test_wild_claims_and_headers_of_a_token_that_its_issuer_signed(world, data):
     world.admit([f"DPoP {token}"], [proof(world.holder, token, TARGET)])
 
 
-@FUZZ(max_examples=200)
+@FUZZ(max_examples=120)
 @given(data=st.data())
 def test_wild_proofs_of_the_key_that_the_token_is_bound_to(world, data):
     token = world.bound()
@@ -189,7 +189,7 @@ def test_every_byte_of_a_key_set(world):
         keys_taken(changed)
 
 
-@FUZZ(max_examples=200)
+@FUZZ(max_examples=120)
 @given(data=st.data())
 def test_wild_key_sets(world, data):
     changed = {"keys": [key.as_dict(private=False) for key in world.provider.keys]}

@@ -15,6 +15,7 @@ from gateway.crypto.certificates import (
     issue_gateway,
     issue_system,
     pem_to_der,
+    root_name,
     spiffe_id,
     verify_gateway_chain,
     verify_system_chain,
@@ -77,6 +78,18 @@ def test_what_is_no_certificate_is_refused(data):
         der_to_pem(data)
     with pytest.raises(FieldInvalid):
         pem_to_der(data)
+
+
+def test_a_certificate_of_no_known_version_is_refused():
+    # The library has an error of its own for it, which is no ValueError.
+    der = bytearray(ROOTS[0])
+    at = der.index(b"\xa0\x03\x02\x01\x02")
+    der[at + 4] = 0x12
+    refused(bytes(der))
+    refused(roots=[bytes(der)])
+    for read in (root_name, der_to_pem):
+        with pytest.raises(FieldInvalid):
+            read(bytes(der))
 
 
 def test_too_many_intermediates_are_refused():
