@@ -1,7 +1,6 @@
 """Rules that see a whole draft of a case: its thread, its urgency, who is among the recipients, and the clock."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,19 +15,13 @@ from gateway.model.operation import Operation, OperationOpening
 from gateway.model.person import Person, Place, YesNo
 from gateway.model.person_rules import check_born
 from gateway.model.referral import CaseType, Referral
-from gateway.model.wording import member_name, wire_name
+from gateway.model.wording import check_past
 
 _REPLIES: Final = (Answer, CaseDecision, RecallConfirmation)
 _FOLLOWS: Final = (*_REPLIES, Update, Withdrawal, UseReport, Recall)
 _FLASH: Final = frozenset({CaseType.KIDNAP, CaseType.EVACUATION})
 """Where life is at risk or many are moved, whatever is known of danger now (domain notes, U0)."""
 _QUICK: Final = frozenset({Urgency.U0, Urgency.U1})
-_HAPPENED: Final = frozenset(
-    {
-        "time_ms", "give_ms", "withdraw_ms", "declare_ms", "detain_ms", "rights_told_ms", "first_call_ms",
-        "last_call_ms", "done_ms", "delete_ms",
-    }
-)  # fmt: skip
 
 
 def check_case_header(body: Body, *, urgency: Urgency, continues: bool, replies: bool, at: str = "") -> None:
@@ -74,7 +67,8 @@ def check_case_draft(draft: Draft, now_ms: int) -> None:
     )
     if isinstance(content, Operation) and isinstance(content.entry, OperationOpening):
         _check_members(draft, content.entry)
-    _check_past(content, f"body.{CONTENT_NAMES[type(content)]}", now_ms + MAX_AHEAD_MS)
+    # Clocks may differ by as much as for messages.
+    check_past(content, f"body.{CONTENT_NAMES[type(content)]}", now_ms + MAX_AHEAD_MS)
     due = {Request: ("due_time", "due_ms"), Recall: ("confirm_time", "confirm_ms")}.get(type(content))
     if due is not None:
         due_ms = getattr(content, due[1])
@@ -87,20 +81,6 @@ def check_case_draft(draft: Draft, now_ms: int) -> None:
         for place, at in _personal_places(content):
             if place.point is not None:
                 raise FieldInvalid(f"{at}.point", "must be a cell where more than one partner reads it")
-
-
-def _check_past(value: object, at: str, latest_ms: int) -> None:
-    """Refuse as having happened what lies ahead; clocks may differ by as much as for messages."""
-    if isinstance(value, tuple):
-        for index, item in enumerate(value):
-            _check_past(item, f"{at}[{index}]", latest_ms)
-    elif is_dataclass(value):
-        for field in fields(value):
-            inner = getattr(value, field.name)
-            if field.name not in _HAPPENED:
-                _check_past(inner, f"{at}.{member_name(field.name, inner)}", latest_ms)
-            elif inner is not None and inner > latest_ms:
-                raise FieldInvalid(f"{at}.{wire_name(field.name)}", "lies in the future")
 
 
 def _check_referral_urgency(referral: Referral, urgency: Urgency, at: str) -> None:
