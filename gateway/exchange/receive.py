@@ -38,6 +38,7 @@ from gateway.exchange.steps import new_salts
 from gateway.exchange.threads import Threads, continuation_of
 from gateway.exchange.turns import Turns
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.model.case_drafts import check_case_header
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Kind, Mode, Urgency
 from gateway.model.message import Body
@@ -291,6 +292,14 @@ class ReceiveService:
             raise FieldInvalid("body.authority", "is not an authority of the sender")
         check_body(body)
         header = item.header
+        check_case_header(
+            body,
+            urgency=header.urgency,
+            # A new thread is named for the message that begins it.
+            continues=header.thread_id.raw != header.message_id.raw,
+            replies=header.in_reply_to is not None,
+            at="header.",
+        )
         decision = self._policy.incoming(partner, body.authority, header.kind, header.mode, body.handling.purpose)
         if not isinstance(decision, Allow):
             raise PolicyDenied(decision.rule_ids, decision.explanation)

@@ -14,13 +14,15 @@ class Update:
     """News: more facts, a question or its reply, a change of state."""
 
     event: str = ""
-    """Event of the thread's state table, for example "start_work". Empty: none."""
+    """Event of the thread's state table, for example "start". Empty: none."""
     text: tuple[LocalizedText, ...] = ()
     questions: tuple[LocalizedText, ...] = ()
     persons: tuple[Person, ...] = ()
     places: tuple[Place, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     related: tuple[MessageReference, ...] = ()
+    measures: tuple[str, ...] = ()
+    """Ids of the measures that the event is about. Empty: the whole."""
 
 
 class CaseOutcome(IntEnum):
@@ -229,6 +231,8 @@ class RecallResult(IntEnum):
     CORRECTED = 2
     KEPT_BY_LAW = 3
     NOT_HELD = 4
+    PASSED_ON = 5
+    """Done here; those to whom it went on have not all confirmed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,33 +1,55 @@
 """Rules that see a whole draft of a case: its thread, its urgency, who is among the recipients, and the clock."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from gateway.errors import FieldInvalid
+from gateway.model.alert import Alert
 from gateway.model.assistance import Request
 from gateway.model.case import Answer, CaseDecision, Recall, RecallConfirmation, Update, UseReport, Withdrawal
 from gateway.model.content_rules import CONTENT_NAMES
 from gateway.model.header import MAX_AHEAD_MS, Urgency
-from gateway.model.message import Draft
+from gateway.model.message import Body, Draft, Ping
 from gateway.model.operation import Operation, OperationOpening
 from gateway.model.person import Person, Place, YesNo
 from gateway.model.person_rules import check_born
 from gateway.model.referral import CaseType, Referral
-from gateway.model.wording import member_name, wire_name
+from gateway.model.wording import check_past
 
 _REPLIES: Final = (Answer, CaseDecision, RecallConfirmation)
 _FOLLOWS: Final = (*_REPLIES, Update, Withdrawal, UseReport, Recall)
 _FLASH: Final = frozenset({CaseType.KIDNAP, CaseType.EVACUATION})
 """Where life is at risk or many are moved, whatever is known of danger now (domain notes, U0)."""
 _QUICK: Final = frozenset({Urgency.U0, Urgency.U1})
-_HAPPENED: Final = frozenset(
-    {
-        "time_ms", "give_ms", "withdraw_ms", "declare_ms", "detain_ms", "rights_told_ms", "first_call_ms",
-        "last_call_ms", "done_ms", "delete_ms",
-    }
-)  # fmt: skip
+
+
+def check_case_header(body: Body, *, urgency: Urgency, continues: bool, replies: bool, at: str = "") -> None:
+    """Check that a case's content stands where it belongs; sender and receiver ask the same.
+
+    Args:
+        body: Whose content it is; alerts and pings pass.
+        urgency: Of the message.
+        continues: Whether the message continues a thread.
+        replies: Whether it names a message that it replies to.
+        at: Path of the fields of the header, with its dot.
+
+    Raises:
+        FieldInvalid: A rule is broken.
+    """
+    content = body.content
+    if isinstance(content, (Alert, Ping)):
+        return
+    if isinstance(content, _FOLLOWS) and not continues:
+        raise FieldInvalid(f"{at}thread_id", "is needed: this continues a thread")
+    if isinstance(content, Operation) and not isinstance(content.entry, OperationOpening) and not continues:
+        raise FieldInvalid(f"{at}thread_id", "is needed: only an opening begins an operation")
+    if isinstance(content, _REPLIES) and not replies:
+        raise FieldInvalid(f"{at}in_reply_to", "is needed: this replies to a message")
+    if isinstance(content, Referral):
+        _check_referral_urgency(content, urgency, f"{at}urgency")
+    if isinstance(content, Request) and urgency in _QUICK and not content.urgency_reason.strip():
+        raise FieldInvalid("body.request.urgency_reason", f"is needed for urgency {urgency.name}")
 
 
 def check_case_draft(draft: Draft, now_ms: int) -> None:
@@ -37,22 +59,16 @@ def check_case_draft(draft: Draft, now_ms: int) -> None:
         FieldInvalid: A rule is broken.
     """
     content = draft.body.content
-    if isinstance(content, _FOLLOWS) and draft.thread_id is None:
-        raise FieldInvalid("thread_id", "is needed: this continues a thread")
-    if isinstance(content, Operation) and not isinstance(content.entry, OperationOpening) and draft.thread_id is None:
-        raise FieldInvalid("thread_id", "is needed: only an opening begins an operation")
-    if isinstance(content, _REPLIES) and draft.in_reply_to is None:
-        raise FieldInvalid("in_reply_to", "is needed: this replies to a message")
-    if isinstance(content, Referral):
-        _check_referral_urgency(content, draft.urgency)
-    if isinstance(content, Request):
-        if not draft.body.legal_basis:
-            raise FieldInvalid("body.legal_basis", "must name the law that the request rests on")
-        if draft.urgency in _QUICK and not content.urgency_reason.strip():
-            raise FieldInvalid("body.request.urgency_reason", f"is needed for urgency {draft.urgency.name}")
+    check_case_header(
+        draft.body,
+        urgency=draft.urgency,
+        continues=draft.thread_id is not None,
+        replies=draft.in_reply_to is not None,
+    )
     if isinstance(content, Operation) and isinstance(content.entry, OperationOpening):
         _check_members(draft, content.entry)
-    _check_past(content, f"body.{CONTENT_NAMES[type(content)]}", now_ms + MAX_AHEAD_MS)
+    # Clocks may differ by as much as for messages.
+    check_past(content, f"body.{CONTENT_NAMES[type(content)]}", now_ms + MAX_AHEAD_MS)
     due = {Request: ("due_time", "due_ms"), Recall: ("confirm_time", "confirm_ms")}.get(type(content))
     if due is not None:
         due_ms = getattr(content, due[1])
@@ -67,26 +83,12 @@ def check_case_draft(draft: Draft, now_ms: int) -> None:
                 raise FieldInvalid(f"{at}.point", "must be a cell where more than one partner reads it")
 
 
-def _check_past(value: object, at: str, latest_ms: int) -> None:
-    """Refuse as having happened what lies ahead; clocks may differ by as much as for messages."""
-    if isinstance(value, tuple):
-        for index, item in enumerate(value):
-            _check_past(item, f"{at}[{index}]", latest_ms)
-    elif is_dataclass(value):
-        for field in fields(value):
-            inner = getattr(value, field.name)
-            if field.name not in _HAPPENED:
-                _check_past(inner, f"{at}.{member_name(field.name, inner)}", latest_ms)
-            elif inner is not None and inner > latest_ms:
-                raise FieldInvalid(f"{at}.{wire_name(field.name)}", "lies in the future")
-
-
-def _check_referral_urgency(referral: Referral, urgency: Urgency) -> None:
+def _check_referral_urgency(referral: Referral, urgency: Urgency, at: str) -> None:
     danger = referral.danger_now is YesNo.YES
     if urgency is Urgency.U0 and not danger and referral.case_type not in _FLASH:
-        raise FieldInvalid("urgency", "is U0, but nobody is said to be in danger now")
+        raise FieldInvalid(at, "is U0, but nobody is said to be in danger now")
     if danger and urgency not in _QUICK:
-        raise FieldInvalid("urgency", f"is {urgency.name}, but somebody is in danger now: U0 or U1")
+        raise FieldInvalid(at, f"is {urgency.name}, but somebody is in danger now: U0 or U1")
 
 
 def _check_members(draft: Draft, opening: OperationOpening) -> None:

@@ -27,6 +27,7 @@ from gateway.model.operation import (
     Operation,
     OperationClosing,
     OperationOpening,
+    OperationTurn,
     PeopleCount,
     SituationEntry,
 )
@@ -35,7 +36,12 @@ from gateway.model.person_rules import SUBJECT_ROLES, check_ground, check_person
 from gateway.model.reference_rules import check_attachments, check_contact, check_references
 from gateway.model.states import is_state_code
 
-_HAS_ROLES = frozenset({MembershipChange.INVITED, MembershipChange.JOINED})
+_HAS_ROLES: Final = frozenset(
+    {MembershipChange.INVITE, MembershipChange.APPLY, MembershipChange.ADMIT, MembershipChange.JOIN}
+)
+_HAS_REASON: Final = frozenset(
+    {MembershipChange.REFUSE, MembershipChange.DECLINE, MembershipChange.LEAVE, MembershipChange.REMOVE}
+)
 OWED: Final[dict[str, frozenset[Verdict]]] = {
     "grounds": frozenset({Verdict.REFUSE}),
     "disclosed": frozenset({Verdict.REFUSE, Verdict.CONSULT, Verdict.POSTPONE}),
@@ -58,6 +64,8 @@ def check_update(update: Update, at: str = "update") -> None:
     Raises:
         FieldInvalid: It says nothing, or a part of it breaks a rule.
     """
+    if update.measures and not update.event:
+        raise FieldInvalid(f"{at}.event", "is needed: measures say what the event is about")
     said = (update.event, update.text, update.questions, update.persons, update.places, update.attachments)
     if not any(said) and not update.related:
         raise FieldInvalid(at, "must say something")
@@ -207,6 +215,9 @@ def check_operation(operation: Operation, at: str = "operation") -> None:
             check_references(links.messages, f"{at}.links.messages")
         case OperationClosing() as closing:
             _check_counts(closing.counts, f"{at}.closing.counts")
+        case OperationTurn() as turn:
+            if not turn.reason:
+                raise FieldInvalid(f"{at}.turn.reason", "must say why")
 
 
 def _check_opening(opening: OperationOpening, at: str) -> None:
@@ -226,8 +237,8 @@ def _check_opening(opening: OperationOpening, at: str) -> None:
 
 def _check_membership(membership: Membership, at: str) -> None:
     if (membership.change in _HAS_ROLES) != bool(membership.roles):
-        raise FieldInvalid(f"{at}.roles", "must be given exactly when a partner is invited or joins")
-    if membership.change not in _HAS_ROLES and not membership.reason:
+        raise FieldInvalid(f"{at}.roles", "must be given exactly when a partner comes in")
+    if membership.change in _HAS_REASON and not membership.reason:
         raise FieldInvalid(f"{at}.reason", "must say why")
     if MemberRole.OWNER in membership.roles:
         raise FieldInvalid(f"{at}.roles", "cannot make another owner")

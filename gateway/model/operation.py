@@ -56,13 +56,17 @@ class OperationOpening:
 
 
 class MembershipChange(IntEnum):
-    """How membership changes."""
+    """How membership changes. The owner invites, admits, refuses, releases and removes; the partner does the rest."""
 
-    INVITED = 1
-    JOINED = 2
-    DECLINED = 3
-    LEFT = 4
-    REMOVED = 5
+    INVITE = 1
+    APPLY = 2
+    ADMIT = 3
+    REFUSE = 4
+    JOIN = 5
+    DECLINE = 6
+    LEAVE = 7
+    RELEASE = 8
+    REMOVE = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +76,9 @@ class Membership:
     partner: PartnerId
     change: MembershipChange
     roles: tuple[MemberRole, ...] = ()
-    """Needed to invite and to join."""
+    """Needed to invite, apply, admit and join."""
     reason: tuple[LocalizedText, ...] = ()
-    """Needed to decline, leave and remove."""
+    """Needed to refuse, decline, leave and remove."""
 
 
 class CountState(IntEnum):
@@ -121,6 +125,22 @@ class LinkedMessages:
     words: str = ""
 
 
+class OperationStep(IntEnum):
+    """What happens to an operation as a whole."""
+
+    SUSPEND = 1
+    RESUME = 2
+    WITHDRAW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationTurn:
+    """The owner holds the operation, resumes it or takes it back."""
+
+    step: OperationStep
+    reason: tuple[LocalizedText, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationClosing:
     """How it ended."""
@@ -129,7 +149,7 @@ class OperationClosing:
     counts: tuple[PeopleCount, ...] = ()
 
 
-OperationEntry = OperationOpening | Membership | SituationEntry | LinkedMessages | OperationClosing
+OperationEntry = OperationOpening | Membership | SituationEntry | LinkedMessages | OperationClosing | OperationTurn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,5 +166,6 @@ ENTRY_NAMES: Final[dict[type, str]] = {
     SituationEntry: "situation",
     LinkedMessages: "links",
     OperationClosing: "closing",
+    OperationTurn: "turn",
 }
 """Under what name the entry stands in operation.proto."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.errors import FieldInvalid
 from gateway.model.alert import Alert, AlertInfo, AlertType, Area, Point, SourceTime
+from gateway.model.assistance import Request
 from gateway.model.case_drafts import check_case_draft
 from gateway.model.content_rules import check_case
 from gateway.model.header import MAX_LIFETIME_MS, MAX_TIME_MS
@@ -91,6 +92,8 @@ def check_body(body: Body, at: str = "body") -> None:
                 raise FieldInvalid(f"{at}.ping.nonce", "must be 16 bytes")
         case content:
             _check_case_handling(body.handling, f"{at}.handling")
+            if isinstance(content, Request) and not body.legal_basis:
+                raise FieldInvalid(f"{at}.legal_basis", "must name the law that the request rests on")
             check_case(content, at)
 
 

@@ -6,7 +6,8 @@ field can exist on one side only. What the model has as `X | None` is absent on 
 the model, so that nothing unstated gets through. A union of classes is a oneof.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
@@ -19,15 +20,16 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import FieldInvalid
-from gateway.ids import AuthorityId, MessageId, PartnerId
-from gateway.rpc.convert.field import authority_from_text, partner_from_text, set_time, time_from_proto
+from gateway.ids import MessageId, PartnerId
+from gateway.rpc.convert.field import partner_from_text, set_time, time_from_proto
 
 M = TypeVar("M")
 P = TypeVar("P", bound=Message)
-_In = Callable[[Any, str], Any]
+_Into = Callable[[Any], Any]
 _Out = Callable[[Any], Any]
-_Reader = Callable[[Message, str], Any]
-_Writer = Callable[[Message, Any], None]
+_Reader = Callable[[Any, str], Any]
+"""Reads a field of a message at a path; paths of what is inside are made only when something is refused."""
+_Writer = Callable[[Any, Any], None]
 _SCALARS = (str, bytes, bool, int, float)
 
 
@@ -56,9 +58,13 @@ class Mirror(Generic[M, P]):
     def to_proto(self, value: M) -> P:
         """Return the value as it travels."""
         message = self._message()
+        self.fill(message, value)
+        return message
+
+    def fill(self, message: P, value: M) -> None:
+        """Write the value into an empty message."""
         for name, _, write in self._fields:
             write(message, getattr(value, name))
-        return message
 
 
 @cache
@@ -102,145 +108,164 @@ def _oneof(name: str, models: tuple[Any, ...], members: dict[str, FieldDescripto
     }
     wires = dict(zip(models, members, strict=True))
 
-    def read(message: Message, at: str) -> Any:
+    def read(message: Any, at: str) -> Any:
         wire = message.WhichOneof(name)
         if wire is None:
             raise FieldInvalid(f"{at}.{name}", "must be given")
         return mirrors[wire].from_proto(getattr(message, wire), f"{at}.{wire}")
 
-    def write(message: Message, value: Any) -> None:
+    def write(message: Any, value: Any) -> None:
         wire = wires[type(value)]
-        getattr(message, wire).CopyFrom(mirrors[wire].to_proto(value))
+        inner = getattr(message, wire)
+        inner.SetInParent()
+        mirrors[wire].fill(inner, value)
 
     return read, write
 
 
 def _one(hint: Any, field: FieldDescriptor) -> tuple[_Reader, _Writer]:
-    name = field.name
     repeated = get_origin(hint) is tuple
     if repeated is not field.is_repeated:
         raise TypeError(f"{field.full_name} is repeated on one side only")
     optional = isinstance(hint, UnionType) and NoneType in get_args(hint)
     plain = get_args(hint)[0] if repeated or optional else hint
-    into, out = _item(plain, field)
-    if repeated:
-        return _repeated(name, into, out)
-    if field.message_type is not None:
-        return _single(name, into, out, optional=optional)
-    if optional and not field.has_presence:
+    if field.message_type is None:
+        into, out = _leaf(plain, field)
+        if repeated:
+            return _leaves(field.name, into, out)
         # Empty stands for absent where nothing legal is empty: ids, digests, enumerations.
-        return _unless_empty(name, into, out)
-    if optional is not field.has_presence:
-        raise TypeError(f"{field.full_name} can be absent on one side only")
-    if optional:
-        return _if_present(name, into, out)
+        if not optional and field.has_presence:
+            raise TypeError(f"{field.full_name} can be absent on the wire only")
+        return _single_leaf(field.name, into, out, optional=optional, presence=field.has_presence)
+    if field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
+        if repeated or plain is not int:
+            raise TypeError(f"{field.full_name} is an instant on the wire only")
+        return _instant(field.name, optional=optional)
+    if not is_dataclass(plain):
+        raise TypeError(f"{field.full_name} is a message on the wire only")
+    shape: Any = plain
+    mirror = _mirror(shape, field.message_type)
+    return _messages(field.name, mirror) if repeated else _message(field.name, mirror, optional=optional)
 
-    def read(message: Message, at: str) -> Any:
-        return into(getattr(message, name), f"{at}.{name}")
 
-    def write(message: Message, value: Any) -> None:
-        setattr(message, name, out(value))
+def _messages(name: str, mirror: Mirror[Any, Any]) -> tuple[_Reader, _Writer]:
+    def read(message: Any, at: str) -> Any:
+        found = getattr(message, name)
+        return tuple([mirror.from_proto(item, f"{at}.{name}[{index}]") for index, item in enumerate(found)])
+
+    def write(message: Any, value: Any) -> None:
+        found = getattr(message, name)
+        for item in value:
+            mirror.fill(found.add(), item)
 
     return read, write
 
 
-def _repeated(name: str, into: _In, out: _Out) -> tuple[_Reader, _Writer]:
-    def read(message: Message, at: str) -> Any:
-        return tuple([into(item, f"{at}.{name}[{index}]") for index, item in enumerate(getattr(message, name))])
+def _message(name: str, mirror: Mirror[Any, Any], *, optional: bool) -> tuple[_Reader, _Writer]:
+    def read(message: Any, at: str) -> Any:
+        if message.HasField(name):
+            return mirror.from_proto(getattr(message, name), f"{at}.{name}")
+        if optional:
+            return None
+        raise FieldInvalid(f"{at}.{name}", "must be given")
 
-    def write(message: Message, value: Any) -> None:
+    def write(message: Any, value: Any) -> None:
+        if value is not None:
+            inner = getattr(message, name)
+            inner.SetInParent()
+            mirror.fill(inner, value)
+
+    return read, write
+
+
+def _instant(name: str, *, optional: bool) -> tuple[_Reader, _Writer]:
+    def read(message: Any, at: str) -> Any:
+        if message.HasField(name):
+            return time_from_proto(getattr(message, name), f"{at}.{name}")
+        if optional:
+            return None
+        raise FieldInvalid(f"{at}.{name}", "must be given")
+
+    def write(message: Any, value: Any) -> None:
+        if value is not None:
+            set_time(getattr(message, name), value)
+
+    return read, write
+
+
+def _leaves(name: str, into: _Into, out: _Out) -> tuple[_Reader, _Writer]:
+    def read(message: Any, at: str) -> Any:
+        found = getattr(message, name)
+        try:
+            return tuple([into(item) for item in found])
+        except FieldInvalid:
+            for index, item in enumerate(found):
+                with _at(f"{at}.{name}[{index}]"):
+                    into(item)
+            raise
+
+    def write(message: Any, value: Any) -> None:
         getattr(message, name).extend([out(item) for item in value])
 
     return read, write
 
 
-def _single(name: str, into: _In, out: _Out, *, optional: bool) -> tuple[_Reader, _Writer]:
-    def read(message: Message, at: str) -> Any:
-        if message.HasField(name):
-            return into(getattr(message, name), f"{at}.{name}")
-        if optional:
-            return None
-        raise FieldInvalid(f"{at}.{name}", "must be given")
-
-    def write(message: Message, value: Any) -> None:
-        if value is not None:
-            getattr(message, name).CopyFrom(out(value))
-
-    return read, write
-
-
-def _unless_empty(name: str, into: _In, out: _Out) -> tuple[_Reader, _Writer]:
-    def read(message: Message, at: str) -> Any:
+def _single_leaf(name: str, into: _Into, out: _Out, *, optional: bool, presence: bool) -> tuple[_Reader, _Writer]:
+    def read(message: Any, at: str) -> Any:
         value = getattr(message, name)
-        return into(value, f"{at}.{name}") if value else None
+        if optional and not (message.HasField(name) if presence else value):
+            return None
+        try:
+            return into(value)
+        except FieldInvalid as refused:
+            raise FieldInvalid(f"{at}.{name}", refused.problem) from None
 
-    def write(message: Message, value: Any) -> None:
+    def write(message: Any, value: Any) -> None:
         if value is not None:
             setattr(message, name, out(value))
 
     return read, write
 
 
-def _if_present(name: str, into: _In, out: _Out) -> tuple[_Reader, _Writer]:
-    def read(message: Message, at: str) -> Any:
-        return into(getattr(message, name), f"{at}.{name}") if message.HasField(name) else None
-
-    def write(message: Message, value: Any) -> None:
-        if value is not None:
-            setattr(message, name, out(value))
-
-    return read, write
+@contextmanager
+def _at(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FieldInvalid as refused:
+        raise FieldInvalid(path, refused.problem) from None
 
 
-def _item(plain: Any, field: FieldDescriptor) -> tuple[_In, _Out]:
-    """Return how one value is read and written."""
-    if field.message_type is not None and field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
-        return time_from_proto, _timestamp
-    if is_dataclass(plain) and field.message_type is not None:
-        shape: Any = plain
-        mirror = _mirror(shape, field.message_type)
-        return mirror.from_proto, mirror.to_proto
+def _leaf(plain: Any, field: FieldDescriptor) -> tuple[_Into, _Out]:
+    """Return how one value that is no message is read and written; the path is added where it is known."""
     if plain is MessageId:
         return _message_id, lambda value: value.raw
     if plain is PartnerId:
-        return partner_from_text, lambda value: value.code
-    if plain is AuthorityId:
-        return authority_from_text, lambda value: value.name
+        return lambda text: partner_from_text(text, ""), lambda value: value.code
     if isinstance(plain, type) and issubclass(plain, IntEnum):
         return _numbered(plain), lambda value: value.value
     if plain in _SCALARS:
-        return _same, _as_is
+        return _same, _same
     raise TypeError(f"{field.full_name}: no way to carry {plain}")
 
 
-def _same(value: Any, _: str) -> Any:
+def _same(value: Any) -> Any:
     return value
 
 
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _timestamp(instant_ms: int) -> Timestamp:
-    time = Timestamp()
-    set_time(time, instant_ms)
-    return time
-
-
-def _message_id(raw: bytes, at: str) -> MessageId:
+def _message_id(raw: bytes) -> MessageId:
     if len(raw) != 16:
-        raise FieldInvalid(at, "must be 16 bytes")
+        raise FieldInvalid("", "must be 16 bytes")
     return MessageId(raw)
 
 
-def _numbered(numbers: type[IntEnum]) -> _In:
+def _numbered(numbers: type[IntEnum]) -> _Into:
     known = {item.value: item for item in numbers}
 
-    def read(number: int, at: str) -> IntEnum:
+    def read(number: int) -> IntEnum:
         found = known.get(number)
         if found is None:
             problem = "must be stated" if number == 0 else "has a value that this version does not know"
-            raise FieldInvalid(at, problem)
+            raise FieldInvalid("", problem)
         return found
 
     return read

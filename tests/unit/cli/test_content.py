@@ -41,6 +41,7 @@ def test_headings_say_what_it_is_and_nothing_of_anybody():
         "operation: situation",
         "operation: links",
         "operation: closing",
+        "operation: turn",
     ]
     assert heading(body_to_proto(body(ANSWER))) == "answer"
     assert heading(body_to_proto(body(REQUEST))).startswith("request: preserve, extend preservation, traffic data")

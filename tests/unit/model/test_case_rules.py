@@ -568,7 +568,10 @@ def test_every_decision_has_what_it_owes_and_nothing_of_another() -> None:
         (OPERATIONS[0], "entry.area", Place(), "opening.area"),
         (OPERATIONS[1], "entry.roles", (), "membership.roles"),
         (OPERATIONS[1], "entry.roles", (MemberRole.OWNER,), "membership.roles"),
-        (OPERATIONS[1], "entry.change", MembershipChange.LEFT, "membership.roles"),
+        (OPERATIONS[1], "entry.change", MembershipChange.LEAVE, "membership.roles"),
+        (OPERATIONS[5], "entry.reason", (), "turn.reason"),
+        (UPDATE, "event", "", "event"),
+        (CONFIRMATION, "result", RecallResult.PASSED_ON, None),
         (OPERATIONS[2], "entry.place", Place(), "situation.place"),
         (OPERATIONS[2], "entry.counts[0].nationality", "QQQ", "situation.counts[0].nationality"),
         (OPERATIONS[3], "entry.messages", OPERATIONS[3].entry.messages * 2, "links.messages[1].message_id"),
@@ -585,14 +588,20 @@ def test_what_follows_a_case_is_refused_by_field(content: Any, path: str, new: A
 
 
 def test_what_says_nothing_is_refused() -> None:
-    empty = replace(UPDATE, event="", text=(), questions=(), persons=(), places=(), attachments=(), related=())
+    empty = replace(
+        UPDATE, event="", measures=(), text=(), questions=(), persons=(), places=(), attachments=(), related=()
+    )
     assert refused(empty) == ""
-    check_case(replace(empty, event="start_work"), "body")
+    check_case(replace(empty, event="start"), "body")
     assert refused(Answer(part=1, final=False)) == "text"
-    leaving = changed(OPERATIONS[1], "entry.change", MembershipChange.LEFT)
-    leaving = changed(leaving, "entry.roles", ())
-    check_case(leaving, "body")
-    assert refused(changed(leaving, "entry.reason", ())) == "membership.reason"
+    for change in (
+        MembershipChange.REFUSE, MembershipChange.DECLINE, MembershipChange.LEAVE, MembershipChange.REMOVE,
+    ):  # fmt: skip
+        going = changed(changed(OPERATIONS[1], "entry.change", change), "entry.roles", ())
+        check_case(going, "body")
+        assert refused(changed(going, "entry.reason", ())) == "membership.reason"
+    released = changed(changed(OPERATIONS[1], "entry.change", MembershipChange.RELEASE), "entry.roles", ())
+    check_case(changed(released, "entry.reason", ()), "body")
     not_done = replace(ANSWER.results[0], outcome=MeasureOutcome.NOT_DONE, preserved_until_ms=None, words=())
     assert refused(replace(ANSWER, results=(not_done,))) == "results[0].words"
 
