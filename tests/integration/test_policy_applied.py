@@ -15,9 +15,6 @@ def test_start_follows_what_two_operators_have_applied(tmp_path):
     try:
         gateway.init()
         shutil.copytree(SHIPPED, profiles)
-        # No operators are named, and it only exercises.
-        gateway.start()
-        gateway.stop()
         settings = gateway.home / "concord.toml"
         settings.write_text(f'partners_dir = "{profiles}"\n' + settings.read_text(encoding="utf-8"), encoding="utf-8")
         apply_policy(gateway.home)
