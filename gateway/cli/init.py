@@ -72,6 +72,7 @@ def register(application: typer.Typer) -> None:
         from gateway.clock import SystemClock, format_utc
         from gateway.errors import StateConflict
         from gateway.installation import Plan, create_home
+        from gateway.model.header import Mode
 
         plan = Plan.parse(
             partner=partner,
@@ -149,6 +150,8 @@ def register(application: typer.Typer) -> None:
             )
             call.output.text()
         call.output.text("Next:")
+        if plan.mode is Mode.ACTUAL:
+            call.output.text("  two operators apply agreements and rules: docs/how-to/apply-a-policy.md")
         unlock = f" --passphrase-file {generate_passphrase_file}" if generate_passphrase_file else ""
         call.output.text(f"  concord up --home {call.home}{unlock}")
         call.output.text(

@@ -92,3 +92,10 @@ def test_a_passphrase_that_was_made_is_taken_back_when_no_key_is(home, capsys):
 def test_nobody_is_asked_where_nobody_is(home, capsys):
     code, said = run(home, capsys, "apply", "--key-file", home.parent / "k")
     assert (code, said["error"]["reason"]) == (1, "PASSPHRASE_MISSING")
+
+
+def test_config_check_says_that_a_home_would_not_start(home, capsys):
+    write(home, "actual")
+    assert main(["--home", str(home), "config", "check", "--json"]) == 0
+    (warning,) = [text for text in json.loads(capsys.readouterr().out)["warnings"] if "would not start" in text]
+    assert "names no operators" in warning
