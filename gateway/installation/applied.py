@@ -287,7 +287,7 @@ def _entry(table: Any, own: PartnerId, path: Path) -> Entry:
             operators=tuple(_operator(item) for item in table["operators"]),
         )
         signed = tuple(
-            Signed(_operator(item), int(item["time_ms"]), _bytes(item["signature"])) for item in table["signed"]
+            Signed(_operator(item), _time(item["time_ms"]), _bytes(item["signature"])) for item in table["signed"]
         )
         return Entry(policy=policy, previous=bytes.fromhex(table["previous"]), signed=signed)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, FieldInvalid) as error:
@@ -318,6 +318,12 @@ def _operator(table: Any) -> Operator:
     if len(public) != 32:
         raise FieldInvalid("key", "must be 32 bytes")
     return Operator(name, public)
+
+
+def _time(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("not an instant")
+    return value
 
 
 def _text(data: bytes) -> str:

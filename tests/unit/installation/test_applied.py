@@ -200,6 +200,8 @@ def test_words_are_not_moved_to_another_policy_time_or_gateway(home):
         {"signed": [good["signed"][0], {**good["signed"][1], "signature": good["signed"][0]["signature"]}]},
         {"signed": [good["signed"][0], {**good["signed"][1], "name": "first"}]},
         {"signed": [good["signed"][0], {**good["signed"][1], "key": "AAAA" * 10 + "AAA="}]},
+        {"signed": [good["signed"][0], {**good["signed"][1], "time_ms": 10**30}]},
+        {"signed": [good["signed"][0], {**good["signed"][1], "time_ms": -1}]},
         {"signed": None},
         {"files": []},
     ]
