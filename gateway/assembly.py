@@ -31,19 +31,22 @@ from gateway.exchange.quota import Quota
 from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
+from gateway.exchange.steps import GATEWAY, step
 from gateway.exchange.submit import SubmitService
 from gateway.installation import OpenedHome
+from gateway.installation.applied import check_applied
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
 from gateway.installation.otlp_headers import read_headers
 from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
-from gateway.ports import Carrier, LinkIdentity, Store
+from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.telemetry.service import Telemetry, TelemetrySettings
+from gateway.translog.entry import EventType
 from gateway.workers.coalesce import CoalescedSubmit
 from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
@@ -175,6 +178,7 @@ async def assemble(opened: OpenedHome) -> Parts:
 
     Raises:
         ConfigInvalid: Profiles or carrier cannot be used.
+        PolicyNotApplied: Profiles or rules are not those that two operators have applied.
         SchemaTooNew: The database was written by a newer version.
         StoreCorrupt: The database is damaged.
         StoreUnavailable: The database cannot be opened.
@@ -186,6 +190,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     profile = profiles.get(config.partner)
     if profile is None:
         raise ConfigInvalid(f"{config.partners_dir} has no profile of '{config.partner}'")
+    applied = check_applied(opened.home, config)
     planned = plan_connectors(opened.home, config)
     clock = SystemClock(offset_ms=config.clock_offset_ms)
     codec = WireCodec()
@@ -206,6 +211,16 @@ async def assemble(opened: OpenedHome) -> Parts:
     courier = Courier(directory=directory, store=store, codec=codec, clock=clock, keys=keys, observer=observer)
     keeper = LogKeeper(directory=directory, store=store, clock=clock, keys=keys)
     await keeper.open()
+    if applied is not None:
+        who = " and ".join(word.operator.name for word in applied.signed)
+        counts = step(
+            EventType.CONFIGURATION_APPLIED,
+            clock.now_ms(),
+            actor=GATEWAY,
+            digest=applied.policy.digest,
+            detail=f"policy applied by {who}",
+        )
+        await store.write(AppendLog((counts,)))
     links = Links(
         directory=directory,
         store=store,

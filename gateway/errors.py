@@ -305,6 +305,13 @@ class ConfigInvalid(Rejected):
     advice = "Correct the place named; `concord config check` tests it."
 
 
+class PolicyNotApplied(Rejected):
+    """Agreements and safeguards are not those that two operators have applied."""
+
+    reason = "POLICY_NOT_APPLIED"
+    advice = "See `concord policy applied`; two operators run `concord policy apply`, or the files are put back."
+
+
 class PassphraseWrong(Rejected):
     """The keyring could not be unlocked."""
 

@@ -125,6 +125,21 @@ class Nation:
         self.fingerprint = create_home(
             self.home, plan, generate_passphrase_file(self.passphrase_file), now_ms
         ).fingerprint
+        self.apply_policy(now_ms)
+
+    def apply_policy(self, now_ms: int) -> None:
+        """Let the demo's own two operators apply what it ships with; their keys are thrown away."""
+        from gateway.config import load_config
+        from gateway.crypto.operators import OperatorKey
+        from gateway.installation.applied import apply, name_operator
+        from gateway.policy.applied import Operator
+
+        keys = [OperatorKey.generate(f"demo-{number}") for number in (1, 2)]
+        for key in keys:
+            name_operator(self.home, Operator(key.name, key.public))
+        config = load_config(self.home)
+        for key in keys:
+            apply(self.home, config, key, now_ms)
 
     def start(self) -> None:
         """Start the gateway as a process of its own."""

@@ -73,6 +73,7 @@ def register(application: typer.Typer) -> None:
         from gateway.clock import SystemClock, format_utc
         from gateway.errors import StateConflict
         from gateway.installation import Plan, create_home
+        from gateway.model.header import Mode
 
         plan = Plan.parse(
             partner=partner,
@@ -150,6 +151,8 @@ def register(application: typer.Typer) -> None:
             )
             call.output.text()
         call.output.text("Next:")
+        if plan.mode is Mode.ACTUAL:
+            call.output.text("  two operators apply agreements and rules: docs/how-to/apply-a-policy.md")
         unlock = f" --passphrase-file {shlex.quote(str(generate_passphrase_file))}" if generate_passphrase_file else ""
         call.output.text(f"  {call.command('up')}{unlock}")
         call.output.text(f"  {call.command('partner card')} > {plan.partner}.card    # send it to your partners")

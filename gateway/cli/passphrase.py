@@ -49,8 +49,14 @@ def obtain(file: Path | None, *, twice: bool = False) -> str:
     return found
 
 
-def obtain_recovery(file: Path | None, *, twice: bool = False) -> str:
-    """Return the passphrase of the recovery key: from the file named or a person, never from where the gateway's is.
+def obtain_recovery(
+    file: Path | None,
+    *,
+    twice: bool = False,
+    of: str = "the recovery key",
+    option: str = "--recovery-passphrase-file",
+) -> str:
+    """Return the passphrase of a key off line: from the file named or a person, never from where the gateway's is.
 
     Raises:
         ConfigInvalid: The file is missing, open to others, or empty.
@@ -60,12 +66,12 @@ def obtain_recovery(file: Path | None, *, twice: bool = False) -> str:
     if file is not None:
         found = read_passphrase(file)
     elif is_interactive():
-        found = _ask("Passphrase of the recovery key: ", twice=twice)
+        found = _ask(f"Passphrase of {of}: ", twice=twice)
     else:
         raise usage(
-            "there is no passphrase of the recovery key",
+            f"there is no passphrase of {of}",
             why="no file was named, and this is no terminal where it could be asked for",
-            advice="name a file of mode 0600 with --recovery-passphrase-file",
+            advice=f"name a file of mode 0600 with {option}",
             reason="PASSPHRASE_MISSING",
         )
     if twice:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli import policy_compare, policy_try
+from gateway.cli import policy_apply, policy_compare, policy_try
 from gateway.cli.call import Call, command
 from gateway.cli.failure import usage
 from gateway.cli.output import visible
@@ -109,6 +109,7 @@ def register(application: typer.Typer) -> None:
             call.output.text("  " + visible(line))
 
     policy_compare.add(group)
+    policy_apply.add(group)
 
 
 def agreements_of(profiles: "dict[PartnerId, Profile]") -> Iterator[dict[str, Any]]:

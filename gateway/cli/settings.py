@@ -15,7 +15,9 @@ def register(application: typer.Typer) -> None:
     def check(call: Call) -> None:
         """Check concord.toml, CONCORD_* variables, partner profiles and file modes. Needs no passphrase."""
         from gateway.config import load_config, unknown_variables
+        from gateway.errors import PolicyNotApplied
         from gateway.installation import warnings_about
+        from gateway.installation.applied import check_applied
         from gateway.installation.connectors import plan_connectors
         from gateway.profiles import load_profiles
 
@@ -24,6 +26,10 @@ def register(application: typer.Typer) -> None:
         profiles = load_profiles(config.partners_dir)
         warnings = list(warnings_about(call.home, config))
         warnings += [f"environment variable {name} is not a setting and is ignored" for name in unknown_variables()]
+        try:
+            check_applied(call.home, config)
+        except PolicyNotApplied as error:
+            warnings.append(f"the gateway would not start: {error.text}")
         own = profiles.get(config.partner)
         if own is None:
             warnings.append(f"{config.partners_dir} has no profile of '{config.partner}': nothing can be sent")

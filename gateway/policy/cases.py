@@ -16,7 +16,7 @@ from gateway.model.partner import Profile
 from gateway.policy.cedar import Rule, RuleSet, Undecided, safeguards
 from gateway.policy.decision import Allow, Decision, Deny, Hold, Need
 from gateway.policy.facts import Facts, context, missing, officers_who_answer
-from gateway.policy.pacts import DEFAULT_RETENTION_DAYS, Pact, Refusal, cover, pacts_between
+from gateway.policy.pacts import DEFAULT_RETENTION_DAYS, Pact, Refusal, TermsInForce, cover, pacts_between
 
 RELEASE: Final = "agreement/release-officers"
 FACTS_MISSING: Final = "safeguard/facts-missing"
@@ -47,7 +47,8 @@ class CasePolicy:
         """Return what follows from the facts, with every rule that fired in the step that decided."""
         if unknown := missing(facts):
             return Deny((FACTS_MISSING,), f"not established: {', '.join(unknown)}")
-        pacts, refusals = self._covering(facts)
+        covering, refusals = self._covering(facts)
+        pacts = list(covering.values())
         retention = min(
             (terms.retention_days for pact in pacts if (terms := pact.terms_for(facts.kind))),
             default=DEFAULT_RETENTION_DAYS.get(facts.kind, _SHORTEST_RETENTION),
@@ -70,9 +71,17 @@ class CasePolicy:
             fired += found
         return _held(facts, pacts, fired)
 
-    def _covering(self, facts: Facts) -> tuple[list[Pact], list[tuple[PartnerId, Refusal]]]:
-        """Return the pacts that cover the exchange, and why partners are not covered."""
-        pacts: list[Pact] = []
+    def terms(self, facts: Facts) -> Mapping[PartnerId, TermsInForce]:
+        """Return the terms of the exchange with each partner that is covered.
+
+        Empty for alerts, and for use at home.
+        """
+        pacts, _ = self._covering(facts)
+        return {partner: terms for partner, pact in pacts.items() if (terms := pact.terms_for(facts.kind))}
+
+    def _covering(self, facts: Facts) -> tuple[dict[PartnerId, Pact], list[tuple[PartnerId, Refusal]]]:
+        """Return the pact with each partner that covers the exchange, and why partners are not covered."""
+        pacts: dict[PartnerId, Pact] = {}
         refusals: list[tuple[PartnerId, Refusal]] = []
         if facts.direction == "use":
             return pacts, refusals
@@ -102,7 +111,7 @@ class CasePolicy:
             if isinstance(found, Refusal):
                 refusals.append((partner, found))
             else:
-                pacts.append(found)
+                pacts[partner] = found
         return pacts, refusals
 
 

@@ -61,6 +61,7 @@ CODES: Final[dict[type[GatewayError], grpc.StatusCode]] = {
     errors.CursorExpired: Code.OUT_OF_RANGE,
     errors.PageTokenInvalid: Code.INVALID_ARGUMENT,
     errors.ConfigInvalid: Code.FAILED_PRECONDITION,
+    errors.PolicyNotApplied: Code.FAILED_PRECONDITION,
     errors.PassphraseWrong: Code.FAILED_PRECONDITION,
     errors.ProofRejected: Code.INVALID_ARGUMENT,
     errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,

@@ -33,8 +33,7 @@ def test_matrix_names_every_rule():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_rule_has_words_in_every_language(language):
     words = all_words(language)
-    assert set(words) >= set(safeguards().rules) | BESIDE
-    assert set(words) <= set(all_words("en"))
+    assert set(words) == set(all_words("en")) >= set(safeguards().rules) | BESIDE
     for rule, said in words.items():
         for text in (said.what, said.why, said.remedy):
             assert len(text) >= 5, rule
@@ -57,7 +56,6 @@ def test_no_two_rules_say_the_same():
 
 def test_words_of_an_unknown_language_are_english_and_of_an_unknown_rule_none():
     assert words_for("hold/h4-minor", "xx") == words_for("hold/h4-minor", "en")
-    assert words_for("agreement/measure", "lo") == words_for("agreement/measure", "en")
     assert words_for("hold/h99") is None
     with pytest.raises(KeyError):
         all_words("xx")

@@ -7,14 +7,15 @@ import pytest
 
 from gateway.errors import ConfigInvalid
 from gateway.ids import AuthorityId
-from gateway.model.header import Kind, Mode
-from gateway.model.partner import Notification, Regime
+from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.partner import Clock, Notification, Regime
 from gateway.policy import cedar
 from gateway.policy.agreements import AgreementPolicy
 from gateway.policy.cases import FACTS_MISSING, RELEASE, CasePolicy
 from gateway.policy.cedar import RuleSet, Undecided, safeguards
 from gateway.policy.decision import Allow, Decision, Deny, Hold, Need
 from gateway.policy.facts import NOTHING_KNOWN, Facts, Person, context, missing, not_applicable
+from gateway.policy.pacts import DEFAULT_CLOCKS
 from tests.fixtures.facts import (
     CN,
     LA,
@@ -292,13 +293,30 @@ def test_notification_is_mandatory_only_where_both_sides_agree_and_the_longer_ti
         return (case_agreement(own, terms=((Kind.REQUEST, listed),)),)
 
     def between(**agreements):
-        (pact,) = CasePolicy(TH, profiles(**agreements))._sending[CN]
-        return pact.terms_for(Kind.REQUEST).notification
+        return CasePolicy(TH, profiles(**agreements)).terms(facts())[CN].notification
 
     th = listing(TH, Regime.MANDATORY_BILATERAL, 96)
     assert between(th=th) == Notification(Regime.ON_REQUEST, 0)
     cn = listing(CN, Regime.MANDATORY_BILATERAL, 72)
     assert between(th=th, cn=cn) == Notification(Regime.MANDATORY_BILATERAL, 96)
+
+
+def test_clocks_are_the_common_ones_unless_a_side_wants_longer():
+    quick = Clock(receipt_ms=1, acknowledge_ms=1, decide_ms=1, status_ms=10**12)
+    request = terms(measures=MEASURES, clocks=((Urgency.U0, quick),))
+    held = CasePolicy(TH, profiles(th=(case_agreement(TH, terms=((Kind.REQUEST, request),)),))).terms(facts())[CN]
+    common = DEFAULT_CLOCKS[Urgency.U0]
+    assert held.clock(Urgency.U0) == replace(common, status_ms=10**12)
+    assert held.clock(Urgency.U3) == DEFAULT_CLOCKS[Urgency.U3]
+    both = {code.code: (case_agreement(code, terms=((Kind.REQUEST, request),)),) for code in (TH, CN)}
+    assert CasePolicy(TH, profiles(**both)).terms(facts())[CN].clock(Urgency.U0) == quick
+
+
+def test_terms_are_told_for_each_partner_that_is_covered():
+    assert set(POLICY.terms(facts(recipients=frozenset({CN, LA, MM})))) == {CN, LA}
+    assert set(POLICY.terms(facts(**came_in()))) == {CN}
+    assert POLICY.terms(facts(direction="use")) == {}
+    assert POLICY.terms(facts(kind=Kind.PING)) == {}
 
 
 def test_own_profile_is_needed():
