@@ -13,7 +13,22 @@ from typing import Annotated, Final
 
 import typer
 
-from gateway.cli import alert, client, demo, inbox, init, log, outbox, partner, send, settings, status, system, up
+from gateway.cli import (
+    alert,
+    backup,
+    client,
+    demo,
+    inbox,
+    init,
+    log,
+    outbox,
+    partner,
+    send,
+    settings,
+    status,
+    system,
+    up,
+)
 from gateway.cli.call import HomeOption, JsonOption, Root
 from gateway.cli.failure import ExitCode, Failure
 from gateway.cli.output import Output
@@ -46,7 +61,7 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    for noun in (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, client, settings):
+    for noun in (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, backup, client, settings):
         noun.register(application)
     return application
 
