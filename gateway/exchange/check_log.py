@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import LogInconsistent, NotFound, Rejected
-from gateway.exchange.log_keys import open_with
+from gateway.exchange.log_keys import open_signed_in_time
+from gateway.model.partner import CardKey
 from gateway.ports import Checkpoint, Checkpoints, LogHead, LogRecord, ReadLog, ReadLogHead, ReadTile, Store
 from gateway.translog.disclosure import disclose, verify_disclosure
 from gateway.translog.merkle import leaf_hash
-from gateway.translog.note_keys import NoteKey
 from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
 
 CHECK_ROWS: Final = 256
@@ -40,13 +40,13 @@ class CheckProgress:
             self.problems.append(problem)
 
 
-async def check_log(store: Store, head: LogHead, keys: tuple[NoteKey, ...]) -> AsyncIterator[CheckProgress]:
+async def check_log(store: Store, head: LogHead, keys: tuple[CardKey, ...]) -> AsyncIterator[CheckProgress]:
     """Check the log as it is at a head; yield progress, the last time with `done`.
 
     Args:
         store: Where it is kept.
         head: Up to where it is checked; it may go on growing.
-        keys: Those of our card that may have signed it.
+        keys: Those of our card.
     """
     progress = CheckProgress(head.size)
     await _check_beyond(store, head, progress)
@@ -91,7 +91,7 @@ def _check_page(
     tree: Frontier,
     records: Sequence[LogRecord],
     signed: Sequence[Checkpoint],
-    keys: tuple[str, tuple[NoteKey, ...]],
+    keys: tuple[str, tuple[CardKey, ...]],
     progress: CheckProgress,
 ) -> tuple[Frontier, list[Tile]]:
     """Check entries, and the checkpoints that end among them; return the tree with them and the tiles they change."""
@@ -132,9 +132,9 @@ async def _check_tiles(store: Store, changed: Sequence[Tile], progress: CheckPro
                 progress.found(f"tile {tile.level}/{tile.number} is not the one that the entries make")
 
 
-def _check_signed(note: bytes, tree: Frontier, keys: tuple[str, tuple[NoteKey, ...]], progress: CheckProgress) -> None:
+def _check_signed(note: bytes, tree: Frontier, keys: tuple[str, tuple[CardKey, ...]], progress: CheckProgress) -> None:
     try:
-        stated = open_with(note, *keys)
+        stated = open_signed_in_time(note, *keys)
     except Rejected as error:
         progress.found(f"the checkpoint of {tree.size} entries: {error.text}")
         return

@@ -200,5 +200,5 @@ class LogReader:
         with contextlib.suppress(LogInconsistent):
             await self._integrate()
         head = await self._keeper.head()
-        async for progress in check_log(self._store, head, self._keeper.own_keys(head.origin)):
+        async for progress in check_log(self._store, head, self._keeper.card_keys()):
             yield progress

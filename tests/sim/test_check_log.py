@@ -5,15 +5,22 @@ import contextlib
 import shutil
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from gateway.crypto.cards import card_digest, sign_card
+from gateway.crypto.keys import SignKey
+from gateway.crypto.mldsa import MLDSASignKey
+from gateway.errors import ProofRejected
 from gateway.exchange import check_log as checking
 from gateway.exchange.check_log import CHECK_ROWS, check_log
+from gateway.exchange.log_keys import SLACK_MS, log_keys
+from gateway.ids import PartnerId
+from gateway.model.partner import KeyPurpose
 from gateway.ports import Checkpoints, ReadLog
-from tests.sim.nations import Nation, Network, Secrets
+from tests.sim.nations import CODEC, Nation, Network, Secrets
 from tests.sim.test_partner_logs import grow
 
 SIZES = (1, 1, 2, 252, 1, 3, 700, 256, 31, 1)
@@ -56,7 +63,7 @@ async def opened(made: Made, at: Path, change: str = "") -> Nation:
 async def checked(nation: Nation, store=None) -> checking.CheckProgress:
     head = await nation.log.head()
     last = None
-    async for last in check_log(store or nation.store, head, nation.log.own_keys(head.origin)):
+    async for last in check_log(store or nation.store, head, nation.log.card_keys()):
         assert last.checked <= head.size
     assert last is not None
     assert last.done
@@ -84,20 +91,20 @@ async def test_every_entry_tile_and_checkpoint_is_checked_in_small_pages_away_fr
 ):
     nation = await opened(made, tmp_path)
     threads = set()
-    hashed, signed = checking.leaf_hash, checking.open_with
+    hashed, signed = checking.leaf_hash, checking.open_signed_in_time
 
     def leaf_hash(data):
         threads.add(threading.get_ident())
         return hashed(data)
 
-    def open_with(*given):
+    def open_signed_in_time(*given):
         threads.add(threading.get_ident())
         return signed(*given)
 
     try:
         size = made.signed[-1]
         monkeypatch.setattr(checking, "leaf_hash", leaf_hash)
-        monkeypatch.setattr(checking, "open_with", open_with)
+        monkeypatch.setattr(checking, "open_signed_in_time", open_signed_in_time)
         store = Watched(nation.store)
         found = await checked(nation, store)
         assert (found.problems, found.checked, found.disclosed, found.erased) == ([], size, size, 0)
@@ -131,5 +138,63 @@ async def test_what_is_wrong_is_named_wherever_it_is(made, tmp_path, change, pro
     try:
         (found,) = (await checked(nation)).problems
         assert found.startswith(problem.format(s=made.signed))
+    finally:
+        await nation.stop()
+
+
+async def rotated(nation: Nation, *, at_ms: int, revoke: bool) -> None:
+    """Replace the log's keys on our card, as of an instant."""
+    before = nation.directory.own_card()
+    card = CODEC.decode_card(before.card)
+    log = {KeyPurpose.LOG, KeyPurpose.LOG_COSIGN}
+    nation.secrets = replace(nation.secrets, log=SignKey.generate(), cosign=MLDSASignKey.generate())
+    new = CODEC.decode_card(nation.make_card(card.sequence + 1, card_digest(before.card)).card)
+    past = tuple(
+        replace(key, end_ms=min(key.end_ms, at_ms), revoke_ms=at_ms if revoke else None)
+        for key in card.keys
+        if key.purpose in log
+    )
+    signed = sign_card(
+        replace(new, keys=(*new.keys, *past)), identity=nation.secrets.identity, previous_identity=None, codec=CODEC
+    )
+    await nation.directory.put_own(signed)
+    nation.keys.replace(nation.own_keys())
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+async def test_what_a_key_signed_before_it_was_replaced_or_revoked_is_sound(tmp_path, revoke):
+    nation = await Nation.start("cn", tmp_path, Network())
+    try:
+        for _ in range(2):
+            await grow(nation, 3)
+            seen = await nation.log.show(PartnerId("th"), 0)
+            # The clock of keys goes on; what they signed a moment ago was signed in time.
+            await rotated(nation, at_ms=nation.clock.now_ms(), revoke=revoke)
+            assert await nation.log.hear_own(PartnerId("th"), seen.checkpoint) > 0
+        await grow(nation, 3)
+        found = await checked(nation)
+        assert (found.problems, found.checkpoints) == ([], 3)
+        head = await nation.log.head()
+        keys = nation.log.own_keys(head.origin)
+        assert len(keys) == 6, "whoever verifies older checkpoints needs them"
+        assert len(log_keys(head.origin, nation.log.card_keys())) == (2 if revoke else 6)
+    finally:
+        await nation.stop()
+
+
+async def test_what_a_key_signed_after_it_was_revoked_is_not_sound(tmp_path):
+    nation = await Nation.start("cn", tmp_path, Network())
+    try:
+        await grow(nation, 3)
+        note = (await nation.log.show(PartnerId("th"), 0)).checkpoint
+        await rotated(nation, at_ms=nation.clock.now_ms() - SLACK_MS - 60_000, revoke=True)
+        (problem,) = (await checked(nation)).problems
+        assert "signed while a key of it did not count" in problem
+        with pytest.raises(ProofRejected):
+            await nation.log.hear_own(PartnerId("th"), note)
+        assert nation.log.problem is None
+        # As somebody else's newest it is not believed at all, whenever it says that it was signed.
+        with pytest.raises(ProofRejected):
+            await nation.log.theirs.hear(PartnerId("cn"), note)
     finally:
         await nation.stop()
