@@ -15,6 +15,7 @@ import typer
 
 from gateway.cli import (
     alert,
+    backup,
     client,
     demo,
     inbox,
@@ -61,7 +62,8 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    for noun in (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, client, policy, settings):
+    nouns = (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, backup, client, policy, settings)
+    for noun in nouns:
         noun.register(application)
     return application
 

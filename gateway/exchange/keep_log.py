@@ -27,6 +27,7 @@ from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.partner_logs import PartnerLogs
 from gateway.exchange.steps import new_salts
 from gateway.ids import PartnerId
+from gateway.model.partner import CardKey
 from gateway.ports import (
     PRESENT,
     BeginLog,
@@ -109,7 +110,11 @@ class LogKeeper:
 
     def own_keys(self, origin: str) -> tuple[NoteKey, ...]:
         """Return the keys that verifiers of our log need, the replaced ones too: older checkpoints carry those."""
-        return log_keys(origin, self._directory.card(self._directory.own).keys)
+        return log_keys(origin, self.card_keys(), revoked=True)
+
+    def card_keys(self) -> tuple[CardKey, ...]:
+        """Return the keys of our card, with those that were replaced or revoked."""
+        return self._directory.card(self._directory.own).keys
 
     async def sign_checkpoint(self) -> Checkpoint | None:
         """Sign the tree if it has grown since the last checkpoint; return the new one.
@@ -229,7 +234,7 @@ class LogKeeper:
         return size
 
     async def _compare_own(self, partner: PartnerId, note: bytes) -> int:
-        tree = self.theirs.opened(self._directory.own, note)
+        tree = self.theirs.opened_past(self._directory.own, note)
         head = await self._present()
         if tree.origin != head.origin:
             if tree.origin in {item.origin for item in await self._store.read(EndedLogs())}:

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.errors import LogForked, MessageTooLarge, PartnerLogWentBack, ProofRejected, Rejected
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.log_findings import findings_of, newest_of
-from gateway.exchange.log_keys import log_keys, signing_pair
+from gateway.exchange.log_keys import check_signed_in_time, log_keys, signing_pair
 from gateway.exchange.steps import partner_principal, step
 from gateway.ids import PartnerId
 from gateway.ports import (
@@ -136,7 +136,7 @@ class PartnerLogs:
         Raises:
             Rejected, LogForked: As hear.
         """
-        tree = self.opened(partner, note)
+        tree = self.opened_past(partner, note)
         if all(item.origin != tree.origin for item in await self._store.read(PartnerCheckpoints(partner))):
             # A log is met in an exchange, where it says how it begins.
             return Seen.UNPROVEN
@@ -204,8 +204,10 @@ class PartnerLogs:
             if begun_ms is None or self._clock.now_ms() - begun_ms < TOLD_MS
         )
 
-    def signers(self, partner: PartnerId, note: bytes) -> tuple[str, tuple[NoteKey, ...]]:
+    def signers(self, partner: PartnerId, note: bytes, *, revoked: bool = False) -> tuple[str, tuple[NoteKey, ...]]:
         """Return the name of a partner's log and the keys of its card that signed a checkpoint of it, not verified.
+
+        Keys that were revoked are left out unless asked for: then check_signed_in_time is due.
 
         Raises:
             Rejected: Not a checkpoint of a log of this partner, or not signed by such keys.
@@ -215,7 +217,7 @@ class PartnerLogs:
         origin = parse_tree_head(parse_note(note).text).origin
         if not origin.startswith(f"{partner}.concord/"):
             raise ProofRejected("the checkpoint is of another state's log")
-        return origin, signing_pair(note, log_keys(origin, self._directory.card(partner).keys))
+        return origin, signing_pair(note, log_keys(origin, self._directory.card(partner).keys, revoked=revoked))
 
     def opened(self, partner: PartnerId, note: bytes) -> SignedTree:
         """Return a checkpoint that the log of a partner, or our own, has signed.
@@ -225,6 +227,17 @@ class PartnerLogs:
         """
         origin, keys = self.signers(partner, note)
         return open_checkpoint(note, origin=origin, log_keys=keys)
+
+    def opened_past(self, partner: PartnerId, note: bytes) -> SignedTree:
+        """Return a checkpoint that was signed at any time, by keys that counted then.
+
+        Raises:
+            Rejected: As signers, or a signature does not verify or was not made in time.
+        """
+        origin, keys = self.signers(partner, note, revoked=True)
+        tree = open_checkpoint(note, origin=origin, log_keys=keys)
+        check_signed_in_time(tree, self._directory.card(partner).keys)
+        return tree
 
 
 def _held_against(

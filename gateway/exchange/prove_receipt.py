@@ -111,7 +111,7 @@ class ReceiptProver:
         proof = parse_proof(shown.proof)
         if leaf_hash(shown.leaf) != receipt.log_leaf:
             raise ProofRejected("the leaf shown is not the one that the receipt names")
-        origin, keys = self._keeper.theirs.signers(partner, proof.checkpoint)
+        origin, keys = self._keeper.theirs.signers(partner, proof.checkpoint, revoked=True)
         proven = verify_proof(proof, shown.leaf, origin=origin, log_keys=keys)
         event = verify_disclosure(shown.leaf, parse_json(shown.disclosure.encode())) if shown.disclosure else None
         if event is not None:

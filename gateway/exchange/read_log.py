@@ -3,22 +3,20 @@
 Whoever is shown what entries disclose is recorded before he sees it.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import Clock
-from gateway.errors import LogInconsistent, NotFound, Rejected
+from gateway.errors import LogInconsistent, NotFound
+from gateway.exchange.check_log import CheckProgress, check_log
 from gateway.exchange.keep_log import LogKeeper
-from gateway.exchange.log_keys import open_with
 from gateway.exchange.steps import step
 from gateway.ids import PartnerId
 from gateway.ports import (
     PRESENT,
     AppendLog,
-    Checkpoints,
     EndedLog,
     EndedLogs,
     IntegrateLog,
@@ -33,21 +31,14 @@ from gateway.ports import (
     SearchLog,
     Store,
 )
-from gateway.translog.disclosure import disclose, verify_disclosure
 from gateway.translog.entry import EventType
 from gateway.translog.merkle import MAX_SIZE, leaf_hash
-from gateway.translog.note_keys import NoteKey
 from gateway.translog.proof import write_proof
-from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
 
 RECEIPT_STEPS: Final = (EventType.MESSAGE_RECEIVED, EventType.MESSAGE_REFUSED, EventType.MESSAGE_ACKNOWLEDGED)
 """What receipts name."""
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
-CHECK_ROWS: Final = 1024
-MAX_PROBLEMS: Final = 100
-MAX_CHECKPOINTS: Final = 10_000_000
-"""Three years of one every ten seconds."""
 _INTEGRATE: Final = 4096
 
 
@@ -68,24 +59,6 @@ class FoundPage:
     """Whether older entries match too."""
     total: int
     searched: int
-
-
-@dataclass(slots=True)
-class CheckProgress:
-    """How far a check has come, and what it found."""
-
-    size: int
-    checked: int = 0
-    checkpoints: int = 0
-    disclosed: int = 0
-    erased: int = 0
-    done: bool = False
-    problems: list[str] = field(default_factory=list)
-
-    def found(self, problem: str) -> None:
-        """Note what is wrong; beyond a hundred only the first count."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(problem)
 
 
 class LogReader:
@@ -226,70 +199,6 @@ class LogReader:
         # A tree too damaged to grow is what a check is for: it names the place.
         with contextlib.suppress(LogInconsistent):
             await self._integrate()
-        # Checkpoints first: the log grows meanwhile, and what is signed by now is in any tree that is read later.
-        checkpoints = list(await self._store.read(Checkpoints(after=0, max_rows=MAX_CHECKPOINTS)))
         head = await self._keeper.head()
-        progress = CheckProgress(head.size)
-        tree = Frontier.empty()
-        signed = {item.size: item for item in checkpoints if item.size <= head.size}
-        for late in [item for item in checkpoints if item.size > head.size]:
-            progress.found(f"a checkpoint of {late.size} entries is signed, and only {head.size} are here")
-        boundaries = sorted(signed)
-        keys = (head.origin, self._keeper.own_keys(head.origin))
-        while tree.size < head.size:
-            until = next((size for size in boundaries if size > tree.size), head.size)
-            count = min(CHECK_ROWS, until - tree.size)
-            try:
-                records = await self._store.read(ReadLog(first=tree.size, max_rows=count))
-            except LogInconsistent as error:
-                progress.found(error.text)
-                break
-            if len(records) != count or records[0].index != tree.size:
-                progress.found(f"entries from {tree.size} on are missing")
-                break
-            for record in records:
-                self._check_record(record, progress)
-            grown = await asyncio.to_thread(tree.append, [leaf_hash(record.leaf) for record in records])
-            tree = grown.frontier
-            await self._check_tiles(grown.tiles, progress, last=tree.size == head.size)
-            if tree.size in signed:
-                progress.checkpoints += 1
-                self._check_signed(signed[tree.size].note, tree, keys, progress)
-            progress.checked = tree.size
+        async for progress in check_log(self._store, head, self._keeper.card_keys()):
             yield progress
-        if tree.size == head.size and tree.root != head.root:
-            progress.found("the root of the entries is not the root that is stored")
-        progress.done = True
-        yield progress
-
-    @staticmethod
-    def _check_record(record: LogRecord, progress: CheckProgress) -> None:
-        if record.event is None:
-            progress.erased += 1
-            return
-        progress.disclosed += 1
-        try:
-            verify_disclosure(record.leaf, disclose(record.event, record.salts))
-        except (Rejected, ValueError) as error:
-            progress.found(f"entry {record.index}: {error}")
-
-    async def _check_tiles(self, changed: tuple[Tile, ...], progress: CheckProgress, *, last: bool) -> None:
-        for tile in changed:
-            # A tile that still grows is compared when it is full, or at the end.
-            if tile.width == TILE_WIDTH or last:
-                stored = await self._store.read(ReadTile(tile.level, tile.number)) or b""
-                # The log goes on growing while it is checked: its last tiles may hold more by now.
-                if stored[: len(tile.hashes)] != tile.hashes:
-                    progress.found(f"tile {tile.level}/{tile.number} is not the one that the entries make")
-
-    @staticmethod
-    def _check_signed(
-        note: bytes, tree: Frontier, keys: tuple[str, tuple[NoteKey, ...]], progress: CheckProgress
-    ) -> None:
-        try:
-            stated = open_with(note, *keys)
-        except Rejected as error:
-            progress.found(f"the checkpoint of {tree.size} entries: {error.text}")
-            return
-        if stated.root != tree.root or stated.size != tree.size:
-            progress.found(f"the checkpoint of {tree.size} entries states another tree than the entries make")

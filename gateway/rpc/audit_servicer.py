@@ -6,10 +6,11 @@ from typing import Final
 from concord.v1 import audit_service_pb2 as pb
 
 from gateway.errors import FieldInvalid, PageTokenInvalid
+from gateway.exchange.check_log import CheckProgress
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.log_keys import signers_of
 from gateway.exchange.prove_receipt import ReceiptProver
-from gateway.exchange.read_log import CheckProgress, LogReader
+from gateway.exchange.read_log import LogReader
 from gateway.ids import MessageId, PartnerId
 from gateway.ports import Finding, LogFilter, LogHead, LogRecord, PartnerCheckpoints, Store
 from gateway.rpc.callers import Caller
