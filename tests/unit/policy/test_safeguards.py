@@ -87,7 +87,9 @@ def test_ordinary_facts_fire_nothing():
 # --- holds ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", [rule for rule in safeguards().rules.values() if rule.outcome == "hold"], ids=lambda rule: rule.id)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in safeguards().rules.values() if rule.outcome == "hold"], ids=lambda rule: rule.id
+)
 def test_a_hold_ends_when_enough_officers_in_its_roles_have_decided_it(rule):
     held = next(case.facts for case in CASES if case.rule == rule.id and case.fires)
     officers = tuple(f"o{number}" for number in range(rule.number))
