@@ -1,5 +1,6 @@
 """Where alerts stand: an update or cancellation finds its predecessor and ends it, in the commit that brings it."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,11 +11,13 @@ from gateway.errors import StateConflict
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
-from gateway.ports import AlertEntry, FindAlerts
+from gateway.ports import AlertEntry, FindAlerts, LogEntry
 from gateway.store.events import ALERT_CANCELLED, ALERT_QUARANTINED, ALERT_SUPERSEDED, ALERT_VALIDATED, EventColumns
+from gateway.store.log import add_log
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import QUARANTINED, alert
 from gateway.store.transaction import Row, Session, Transaction
+from gateway.translog.entry import SALTS_BYTES, EventType, LogEvent, leaf
 from gateway.workflow.alert import ISSUER, RECEIVER, AlertEvent, AlertState, step
 from gateway.workflow.alert_chain import MAX_CHAIN, Claim, KnownAlert, Problem, Relation, relate
 
@@ -109,6 +112,7 @@ class Standings:
         self._asked: set[bytes] = set()
         self._changed: dict[_Id, _Standing] = {}
         self.events: list[EventColumns] = []
+        self.log: list[LogEntry] = []
 
     def read(self, ids: Iterable[bytes], keys: Iterable[bytes]) -> None:
         """Look alerts up, each only once."""
@@ -179,12 +183,15 @@ class Standings:
     def _quarantine(self, standing: _Standing, problem: Problem, now_ms: int) -> None:
         self._move(standing, AlertEvent.QUARANTINE)
         standing.reason = problem.value
+        self._record(standing, now_ms)
         if not standing.held:
             self._tell(ALERT_QUARANTINED, standing, problem.value, now_ms)
 
-    def _settle(self, standing: _Standing, relation: Relation, now_ms: int) -> None:
-        """Let an alert that is not in doubt count, and end the one it is about."""
+    def _settle(self, standing: _Standing, relation: Relation, now_ms: int, *, freed: bool = False) -> None:
+        """Let an alert that is not in doubt, or not any more, count, and end the one it is about."""
         self._move(standing, AlertEvent.ISSUE if standing.ours else AlertEvent.VALIDATE)
+        if freed:
+            self._record(standing, now_ms)
         before, after = relation.predecessor, relation.overtaken_by
         if relation.event is None or before is None or relation.problem is not None:
             return
@@ -202,6 +209,7 @@ class Standings:
             # Of two replacements that were issued at once, the first has ended it.
             return
         standing.known = replace(standing.known, successor_id=successor)
+        self._record(standing, now_ms)
         told = ALERT_CANCELLED if event is AlertEvent.CANCEL else ALERT_SUPERSEDED
         self._tell(told, standing, str(successor), now_ms)
 
@@ -209,6 +217,24 @@ class Standings:
         state = step(ISSUER if standing.ours else RECEIVER, standing.known.state, event)
         standing.known = replace(standing.known, state=state)
         self._changed[standing.id] = standing
+
+    def _record(self, standing: _Standing, now_ms: int) -> None:
+        """Put in the exchange log that an alert left its first state; that it came is an entry already."""
+        known = standing.known
+        event = LogEvent(
+            type=EventType.ALERT_CHANGED,
+            time_ms=now_ms,
+            actor="gateway",
+            partner="" if standing.ours else known.partner.code,
+            subject=known.message_id.raw,
+            thread=known.thread_id.raw,
+            outcome=known.state.word,
+            reason=standing.reason,
+            detail=str(known.successor_id or ""),
+        )
+        # Made here because only here it is known what changes. Salts need not be the same when a commit is tried again.
+        salts = os.urandom(SALTS_BYTES)
+        self.log.append(LogEntry(leaf(event, salts), salts, event))
 
     def _tell(self, kind: int, standing: _Standing, reason: str, now_ms: int) -> None:
         partner, message_id = standing.id
@@ -234,7 +260,7 @@ class Standings:
                     standing.reason, standing.wants, standing.wants_commitment = "", b"", b""
                     if not standing.held:
                         self._tell(ALERT_VALIDATED, standing, "", now_ms)
-                    self._settle(standing, relation, now_ms)
+                    self._settle(standing, relation, now_ms, freed=True)
                     names += [standing.known.message_id.raw, standing.known.key]
                 elif relation.problem.value != standing.reason:
                     standing.reason = relation.problem.value
@@ -274,6 +300,7 @@ def place_alerts(tx: Transaction, arrivals: Sequence[Arrival], now_ms: int, *, o
     tx.insert(PUT, standings.changed())
     if standings.events:
         tx.add_events(standings.events)
+    add_log(tx, standings.log)
 
 
 def doubts(session: Session, shown: Sequence[tuple[str, bytes]], now_ms: int) -> list[EventColumns]:
