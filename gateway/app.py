@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 import structlog
@@ -18,9 +19,12 @@ import structlog
 from gateway.administration import Administration
 from gateway.assembly import Parts, assemble
 from gateway.crypto.certificates import pem_to_der
+from gateway.errors import GatewayError
+from gateway.exchange.steps import GATEWAY, step
 from gateway.installation import OpenedHome, warnings_about
 from gateway.installation.endings import warnings_about_endings
 from gateway.installation.recovery import warnings_about_keyring
+from gateway.ports import AppendLog
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
@@ -36,9 +40,10 @@ from gateway.rpc.server import (
 from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
 from gateway.telemetry.meters import Meters
+from gateway.translog.entry import EventType
 from gateway.workers.gauges import Gauges, LogLag
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
-from gateway.workers.log import integrate, sign_checkpoints
+from gateway.workers.log import integrate, prune_checkpoints, sign_checkpoints
 from gateway.workers.rotation import tend_keys
 from gateway.workers.targets import TargetWatch
 
@@ -81,11 +86,22 @@ async def run(opened: OpenedHome, *, ready: Callable[[RunningInfo], None] | None
     gc.set_threshold(GC_YOUNG, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     try:
+        await _record(parts, EventType.GATEWAY_STARTED)
         await _serve(parts, stop, ready)
     finally:
         await parts.telemetry.stop()
+        # A gateway that dies leaves no such entry: the next one that starts shows it.
+        with contextlib.suppress(GatewayError):
+            await _record(parts, EventType.GATEWAY_STOPPED)
         await parts.store.close()
         log.info("gateway.stopped", partner=parts.config.partner.code)
+
+
+async def _record(parts: Parts, kind: EventType) -> None:
+    """Put in the exchange log that this process starts or stops."""
+    detail = f"version {version('concord-gateway')} mode {parts.config.mode.name.lower()}"
+    entry = step(kind, parts.clock.now_ms(), actor=GATEWAY, detail=detail)
+    await parts.store.write(AppendLog((entry,)))
 
 
 async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo], None] | None) -> None:
@@ -119,6 +135,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
         asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
+        asyncio.create_task(prune_checkpoints(parts.log_keeper), name="prune_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]

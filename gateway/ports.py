@@ -896,6 +896,21 @@ class CommitCheckpoint(Operation[bool]):
     checkpoint: Checkpoint
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneCheckpoints(Operation[int | None]):
+    """Drop checkpoints of ours that are older than an instant, but the last of each hour and of each log.
+
+    Looks at max_rows of them and returns where to go on; None at the end.
+    """
+
+    before_ms: int
+    after: int
+    """Where the last call stopped; 0 at first."""
+    max_rows: int
+    keep: tuple[int, ...]
+    """Sizes, of the log that is kept now, that somebody is known to go by."""
+
+
 class Seen(IntEnum):
     """What a partner's checkpoint is to those seen before."""
 

@@ -74,12 +74,13 @@ def register(application: typer.Typer) -> None:
 def _copy_home(home: Path, to: Path) -> list[str]:
     """Copy what a home holds besides its store; return the names."""
     from gateway.config import CONFIG_FILE
+    from gateway.installation.applied import FOLDER, OPERATORS_FILE
     from gateway.installation.connectors import CURSORS
     from gateway.installation.home import CERTIFICATES, KEYRING_FILE
     from gateway.installation.registry import REGISTRY_FILE
 
     names = []
-    for name in (KEYRING_FILE, CONFIG_FILE, REGISTRY_FILE, CERTIFICATES, CURSORS):
+    for name in (KEYRING_FILE, CONFIG_FILE, REGISTRY_FILE, CERTIFICATES, CURSORS, OPERATORS_FILE, FOLDER):
         source = home / name
         if source.is_dir():
             shutil.copytree(source, to / name)

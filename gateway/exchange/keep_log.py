@@ -40,6 +40,7 @@ from gateway.ports import (
     OpenLog,
     ProveConsistency,
     ProveInclusion,
+    PruneCheckpoints,
     ReadLog,
     ReadLogHead,
     RootAt,
@@ -56,6 +57,9 @@ from gateway.translog.proof import write_proof
 from gateway.translog.succession import Succession
 from gateway.translog.tree_head import TreeHead
 
+KEEP_ALL_MS: Final = 86_400_000
+"""Beyond a day, one checkpoint an hour is enough for whoever compares."""
+PRUNE_ROWS: Final = 1024
 ASK_FIRST_MS: Final = 30_000
 """How long after a start partners may be away before we sign without having asked them."""
 
@@ -150,6 +154,18 @@ class LogKeeper:
             checkpoint = Checkpoint(size=head.size, root=head.root, time_ms=now_ms, note=signed.note)
             kept = await self._store.write(CommitCheckpoint(head.number, checkpoint))
             return checkpoint if kept else None
+
+    async def prune(self) -> None:
+        """Drop checkpoints older than a day, but one an hour and those that partners have shown to hold.
+
+        Nothing refers to one that goes: proofs and partners have copies, and any later one covers the same entries.
+        """
+        before_ms, keep = self._clock.now_ms() - KEEP_ALL_MS, tuple(self._known.values())
+        after: int | None = 0
+        while after is not None:
+            after = await self._store.write(
+                PruneCheckpoints(before_ms=before_ms, after=after, max_rows=PRUNE_ROWS, keep=keep)
+            )
 
     def _must_ask(self) -> bool:
         """Say whether partners have to be heard before anything is signed."""

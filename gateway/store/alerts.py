@@ -10,7 +10,7 @@ from typing import Any, Final
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.header import Mode, Supersedes
-from gateway.ports import AlertEntry, FindAlerts
+from gateway.ports import AlertEntry, FindAlerts, LogEntry
 from gateway.store.alert_rows import (
     ADD,
     ADD_WAITS,
@@ -26,6 +26,7 @@ from gateway.store.alert_rows import (
     Standing,
     standing_of,
 )
+from gateway.store.alert_steps import changed
 from gateway.store.events import (
     ALERT_CANCELLED,
     ALERT_QUARANTINED,
@@ -34,6 +35,7 @@ from gateway.store.events import (
     EventColumns,
 )
 from gateway.store.known_alerts import Known
+from gateway.store.log import add_log
 from gateway.store.tables import alert
 from gateway.store.transaction import Row, Session, Transaction
 from gateway.values import dataclass
@@ -133,6 +135,7 @@ class Standings:
         self._add_waits: dict[_Id, list[tuple[object, ...]]] = {}
         self._drop_waits: list[tuple[object, ...]] = []
         self._events: list[EventColumns] = []
+        self._log: list[LogEntry] = []
 
     def read_ahead(self, arrivals: Sequence[Arrival]) -> None:
         """Look up together what those that are about something earlier name."""
@@ -169,6 +172,7 @@ class Standings:
             standing.wants_commitment = b"" if arrival.supersedes is None else arrival.supersedes.content_commitment
             self._add_waits[standing.id] = standing.waits()
             self._wait(standing)
+        self._log.append(changed(standing, now_ms))
         if not standing.held:
             self._tell(ALERT_QUARANTINED, standing, standing.reason, now_ms)
 
@@ -193,9 +197,11 @@ class Standings:
         (count,) = self._tx.row(COUNT_WAITING, of_sender=partner.code, max_rows=MAX_WAITING) or (0,)
         return MAX_WAITING - int(count)
 
-    def _settle(self, standing: Standing, relation: Relation, now_ms: int) -> None:
-        """Let an alert that is not in doubt count, and end the one it is about."""
+    def _settle(self, standing: Standing, relation: Relation, now_ms: int, *, freed: bool = False) -> None:
+        """Let an alert that is not in doubt, or not any more, count, and end the one it is about."""
         self._move(standing, AlertEvent.ISSUE if standing.ours else AlertEvent.VALIDATE)
+        if freed:
+            self._log.append(changed(standing, now_ms))
         before, after = relation.predecessor, relation.overtaken_by
         if relation.event is None or before is None or relation.problem is not None:
             return
@@ -211,6 +217,7 @@ class Standings:
     def _end(self, standing: Standing, event: AlertEvent, successor: MessageId, now_ms: int) -> None:
         self._move(standing, event)
         standing.known = replace(standing.known, successor_id=successor)
+        self._log.append(changed(standing, now_ms))
         told = ALERT_CANCELLED if event is AlertEvent.CANCEL else ALERT_SUPERSEDED
         self._tell(told, standing, str(successor), now_ms)
 
@@ -261,7 +268,7 @@ class Standings:
         standing.reason, standing.wants, standing.wants_commitment = "", b"", b""
         if not standing.held:
             self._tell(ALERT_VALIDATED, standing, "", now_ms)
-        self._settle(standing, relation, now_ms)
+        self._settle(standing, relation, now_ms, freed=True)
         return True
 
     def write(self) -> None:
@@ -273,6 +280,7 @@ class Standings:
         tx.insert(ADD_WAITS, [row for rows in self._add_waits.values() for row in rows])
         if self._events:
             tx.add_events(self._events)
+        add_log(tx, self._log)
 
 
 def _anything_waits(session: Session, partner: PartnerId) -> bool:

@@ -11,6 +11,7 @@ from gateway.store import (
     leases,
     log,
     log_begin,
+    log_pruning,
     log_reading,
     partner_logs,
     partners,
@@ -51,6 +52,7 @@ HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.IntegrateLog: one_by_one(log.integrate_log),
     ports.CondemnLog: one_by_one(log_begin.condemn_log),
     ports.BeginLog: one_by_one(log_begin.begin_log),
+    ports.PruneCheckpoints: one_by_one(log_pruning.prune_checkpoints),
     ports.CommitCheckpoint: one_by_one(log.commit_checkpoint),
 }
 """In the order in which kinds are applied within a commit."""

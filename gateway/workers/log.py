@@ -23,6 +23,7 @@ INTEGRATE_ENTRIES: Final = 1024
 INTEGRATE_S: Final = 1.0
 """The longest that an entry waits for others to fill a batch."""
 CHECKPOINT_S: Final = 10.0
+PRUNE_S: Final = 3600.0
 BUSY_S: Final = 1.0
 
 
@@ -68,6 +69,13 @@ async def sign_checkpoints(keeper: LogKeeper) -> None:
                 log.warning("log.not_signed", reason=error.reason)
             told = True
         await asyncio.sleep(CHECKPOINT_S)
+
+
+async def prune_checkpoints(keeper: LogKeeper) -> None:
+    """Drop old checkpoints that nobody needs, every hour."""
+    while True:
+        await _patiently("prune_checkpoints", keeper.prune)
+        await asyncio.sleep(PRUNE_S)
 
 
 async def _patiently(name: str, call: Callable[[], Awaitable[T]]) -> T | None:

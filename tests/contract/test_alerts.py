@@ -7,7 +7,18 @@ import pytest
 from gateway.ids import MessageId, ThreadId, uuid7
 from gateway.model.alert import AlertType
 from gateway.model.header import Supersedes
-from gateway.ports import AlertEntry, EventsSince, FindAlerts, FindMessage, FreeHeld
+from gateway.ports import (
+    AlertEntry,
+    EventsSince,
+    FindAlerts,
+    FindMessage,
+    FreeHeld,
+    IntegrateLog,
+    LogFilter,
+    SearchLog,
+)
+from gateway.translog.disclosure import disclose, verify_disclosure
+from gateway.translog.entry import EventType
 from gateway.workflow.alert import AlertState
 from tests.contract.samples import CN, LA, NOW, TH, receive, submit
 
@@ -117,3 +128,55 @@ async def test_what_is_no_alert_has_no_standing(store, make):
     await store.write(receive(plain))
     row = await standing(store, TH, plain.header.message_id)
     assert (row.alert_state, row.alert_reason, row.predecessor, row.successor) == ("", "", None, None)
+
+
+async def changes(store):
+    """Return what the exchange log says of alerts that left their first state, in order."""
+    while await store.write(IntegrateLog(1000)):
+        pass
+    wanted = LogFilter(types=(EventType.ALERT_CHANGED,))
+    found = await store.read(SearchLog(filter=wanted, before=1 << 60, max_rows=1000))
+    for record in found.records:
+        verify_disclosure(record.leaf, disclose(record.event, record.salts))
+    return [record.event for record in reversed(found.records)]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_an_alert_that_ends_is_an_entry_and_one_that_only_comes_is_none(store, make, ours):
+    first = about(make.sealed(TH) if ours else make.received(TH), 1)
+    await store.write(submit(first) if ours else receive(first))
+    assert await changes(store) == [], "that it came is an entry already"
+    header = first if ours else first.header
+    named = Supersedes(message_id=header.message_id, content_commitment=header.content_commitment)
+    if ours:
+        after = about(replace(make.sealed(TH), supersedes=named), 2, CANCEL)
+        await store.write(submit(after))
+        await store.write(submit(after))
+    else:
+        after = about(make.received(TH), 2, CANCEL, 1)
+        await store.write(receive(after))
+        await store.write(receive(after))
+    (event,) = await changes(store)
+    cancelled_by = after.message_id if ours else after.header.message_id
+    assert (event.outcome, event.subject, event.detail) == ("cancelled", header.message_id.raw, str(cancelled_by))
+    assert (event.actor, event.partner) == ("gateway", "" if ours else "th")
+
+
+async def test_a_doubt_and_its_end_are_entries(store, make):
+    chain = [
+        about(make.received(TH), 1),
+        about(make.received(TH), 2, UPDATE, 1),
+        about(make.received(TH), 3, UPDATE, 2),
+    ]
+    for item in reversed(chain):
+        await store.write(receive(item))
+    assert await states(store, TH, *chain) == ["superseded", "superseded", "validated"]
+    ids = [item.header.message_id.raw for item in chain]
+    said = [(ids.index(event.subject), event.outcome, event.reason) for event in await changes(store)]
+    assert said[:2] == [(2, "quarantined", "predecessor_unknown"), (1, "quarantined", "predecessor_unknown")]
+    assert sorted(said[2:]) == [
+        (0, "superseded", ""),
+        (1, "superseded", ""),
+        (1, "validated", ""),
+        (2, "validated", ""),
+    ]

@@ -26,6 +26,7 @@ from gateway.ports import (
     PartnerLogsBegun,
     ProveConsistency,
     ProveInclusion,
+    PruneCheckpoints,
     ReadLog,
     ReadLogHead,
     ReadTile,
@@ -427,3 +428,49 @@ async def test_how_a_partners_log_begins_is_kept_once_with_its_first_checkpoint(
     assert await store.write(shown(5, blob("a"), begun=begun("first"))) is Seen.NEWER
     assert await store.write(shown(6, blob("b"), (5, blob("a")), begun=begun("second"))) is Seen.NEWER
     assert await store.read(PartnerLogsBegun()) == (begun("first"),)
+
+
+HOUR = 3_600_000
+
+
+@pytest.mark.parametrize("max_rows", [2, 3, 1000])
+async def test_old_checkpoints_are_thinned_to_one_an_hour_and_one_a_log(store, max_rows):
+    await store.write(OpenLog("cn.concord/a"))
+    await store.write(AppendLog(entries(40)))
+    await integrated(store)
+    roots = {size: await store.read(RootAt(size)) for size in range(1, 41)}
+
+    async def sign(log, size, minute) -> None:
+        root = roots[size] if log == 1 else await store.read(RootAt(size))
+        signed = Checkpoint(size=size, root=root, time_ms=10 * HOUR + minute * 60_000, note=b"note %d" % size)
+        assert await store.write(CommitCheckpoint(log, signed))
+
+    async def prune(before_minute, *keep) -> None:
+        after = 0
+        while after is not None:
+            before_ms = 10 * HOUR + before_minute * 60_000
+            after = await store.write(PruneCheckpoints(before_ms=before_ms, after=after, max_rows=max_rows, keep=keep))
+
+    async def sizes() -> list[int]:
+        return [item.size for item in await store.read(Checkpoints(after=0, max_rows=100))]
+
+    for place, minute in enumerate((0, 10, 20, 59, 60, 61, 130, 131, 132, 133)):
+        await sign(1, place + 1, minute)
+    await prune(0)
+    assert await sizes() == [*range(1, 11)], "none is older"
+    await prune(132, 2)
+    # What is younger stays; the last of an hour that is not over yet goes only when it is.
+    assert await sizes() == [2, 4, 6, 8, 9, 10]
+    await prune(240)
+    assert await sizes() == [4, 6, 10]
+    await sign(1, 20, 134)
+    assert await store.write(begin(1, "cn.concord/b", ("cn.concord/a", 20, roots[20]))) is True
+    await store.write(AppendLog(entries(9, 100)))
+    await integrated(store)
+    for size, minute in ((1, 135), (4, 136), (7, 137)):
+        await sign(2, size, minute)
+    await prune(10_000, 4)
+    assert await sizes() == [4, 7]
+    # The last of the log that ended stays, though one of the next log was signed in the same hour.
+    assert (await store.read(ReadLogHead(1))).checkpoint.size == 20
+    assert (await store.read(ReadLogHead())).checkpoint.size == 7

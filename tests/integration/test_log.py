@@ -139,6 +139,22 @@ async def test_steps_of_a_message_are_entries_on_both_sides_with_who_did_them(wo
         assert entry.step.message_id == acknowledged
 
 
+async def test_start_and_stop_are_entries_and_a_kill_leaves_none(tmp_path):
+    with quick_gateways(tmp_path, "cn", constants=SOON) as (cn,):
+        await asyncio.to_thread(cn.stop)
+        await asyncio.to_thread(cn.start)
+        await asyncio.to_thread(cn.kill)
+        await asyncio.to_thread(cn.start)
+        await in_tree(cn)
+        found = searched(cn, types=["gateway-started", "gateway-stopped"])
+        steps = [entry.step for entry in reversed(found.entries)]
+        assert [step.type for step in steps] == [
+            "gateway-started", "gateway-stopped", "gateway-started", "gateway-started",
+        ]  # fmt: skip
+        assert {step.actor for step in steps} == {"gateway"}
+        assert all(step.detail.startswith("version ") and step.detail.endswith("mode exercise") for step in steps)
+
+
 async def test_a_message_is_recorded_before_its_content_is_shown(world):
     await in_tree(world.th)
     message = uuid.UUID(world.ids[1]).bytes
