@@ -193,6 +193,16 @@ async def test_another_content_than_named_is_not_ended(store, make):
     assert await states(store, TH, alert) == ["validated"]
 
 
+async def test_what_is_over_is_still_ended_by_its_issuer(store, make):
+    # The cancellation was under way when the time was over, or waited for its alert beyond it.
+    over = {"expire_ms": NOW - 1}
+    first, cancel = about(make.received(TH), 1, **over), about(make.received(TH), 2, CANCEL, 1, **over)
+    early, late = about(make.received(TH), 4, UPDATE, 3, **over), about(make.received(TH), 3, **over)
+    for item in (first, cancel, early, late):
+        await store.write(receive(item))
+    assert await states(store, TH, first, cancel, late, early) == ["cancelled", "validated", "superseded", "validated"]
+
+
 async def test_what_waits_goes_on_waiting_after_a_restart(engine, make):
     cancel, alert = about(make.received(TH), 2, CANCEL, 7, 1), about(make.received(TH), 1)
     first = await engine.open()
