@@ -1,0 +1,28 @@
+"""Entries of the exchange log for alerts that change."""
+
+import os
+
+from gateway.ports import LogEntry
+from gateway.store.alert_rows import Standing
+from gateway.translog.entry import SALTS_BYTES, EventType, LogEvent, leaf
+
+
+def changed(standing: Standing, now_ms: int) -> LogEntry:
+    """Return the entry that an alert left its first state; that it came is an entry already.
+
+    Made inside the commit because only there it is known what changes. Salts may differ when it is tried again.
+    """
+    known = standing.known
+    event = LogEvent(
+        type=EventType.ALERT_CHANGED,
+        time_ms=now_ms,
+        actor="gateway",
+        partner="" if standing.ours else known.partner.code,
+        subject=known.message_id.raw,
+        thread=known.thread_id.raw,
+        outcome=known.state.word,
+        reason=standing.reason,
+        detail=str(known.successor_id or ""),
+    )
+    salts = os.urandom(SALTS_BYTES)
+    return LogEntry(leaf(event, salts), salts, event)
