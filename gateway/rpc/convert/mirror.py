@@ -6,8 +6,7 @@ field can exist on one side only. What the model has as `X | None` is absent on 
 the model, so that nothing unstated gets through. A union of classes is a oneof.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
@@ -195,14 +194,13 @@ def _instant(name: str, *, optional: bool) -> tuple[_Reader, _Writer]:
 
 def _leaves(name: str, into: _Into, out: _Out) -> tuple[_Reader, _Writer]:
     def read(message: Any, at: str) -> Any:
-        found = getattr(message, name)
+        taken: list[Any] = []
         try:
-            return tuple([into(item) for item in found])
-        except FieldInvalid:
-            for index, item in enumerate(found):
-                with _at(f"{at}.{name}[{index}]"):
-                    into(item)
-            raise
+            for item in getattr(message, name):
+                taken.append(into(item))  # noqa: PERF401 its length says which was refused
+        except FieldInvalid as refused:
+            raise FieldInvalid(f"{at}.{name}[{len(taken)}]", refused.problem) from None
+        return tuple(taken)
 
     def write(message: Any, value: Any) -> None:
         getattr(message, name).extend([out(item) for item in value])
@@ -225,14 +223,6 @@ def _single_leaf(name: str, into: _Into, out: _Out, *, optional: bool, presence:
             setattr(message, name, out(value))
 
     return read, write
-
-
-@contextmanager
-def _at(path: str) -> Iterator[None]:
-    try:
-        yield
-    except FieldInvalid as refused:
-        raise FieldInvalid(path, refused.problem) from None
 
 
 def _leaf(plain: Any, field: FieldDescriptor) -> tuple[_Into, _Out]:

@@ -2,7 +2,7 @@
 
 import re
 import typing
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, make_dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -248,6 +248,30 @@ def test_another_content_or_a_field_of_a_later_version_is_refused() -> None:
         decode_body(message_pb2.Body(schema_version=1, authority="th/x").SerializeToString())
 
 
+class Another:
+    """No value that travels."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "message", "problem"),
+    [
+        ({"sender": PartnerId, "message_id": MessageId}, reference_pb2.MessageReference, "lacks content_commitment"),
+        ({"reason": str}, case_pb2.Withdrawal, "repeated on one side"),
+        ({"from_years": tuple[int, ...]}, person_pb2.AgeRange, "repeated on one side"),
+        ({"script": str, "full": str, "family": str}, person_pb2.PersonName, "absent on the wire only"),
+        ({"from_years": int, "to_years": int, "time_ms": str}, person_pb2.AgeRange, "instant on the wire only"),
+        ({"relation": Another}, referral_pb2.Reporter, "no way to carry"),
+        ({"place": str}, referral_pb2.Detention, "message on the wire only"),
+        ({"entry": operation.OperationOpening | operation.Membership}, operation_pb2.Operation, "2 classes and 6"),
+        ({"years": int}, person_pb2.AgeRange, "no field for years"),
+    ],
+)
+def test_a_mirror_names_what_differs(shape: Any, message: Any, problem: str) -> None:
+    model = make_dataclass("Model", shape.items())
+    with pytest.raises(TypeError, match=problem):
+        Mirror(model, message)
+
+
 def test_a_mirror_refuses_shapes_that_differ() -> None:
     with pytest.raises(TypeError):
         Mirror(PersonName, person_pb2.Person)
@@ -262,6 +286,8 @@ def test_the_rules_of_the_mirror_hold_without_those_of_the_protocol() -> None:
         (lambda m: m.ClearField("case_type"), "x.case_type"),
         (lambda m: setattr(m, "case_type", 99), "x.case_type"),
         (lambda m: m.ClearField("screening"), "x.screening"),
+        (lambda m: m.asks.append(99), "x.asks[3]"),
+        (lambda m: m.persons[0].consent.ClearField("give_time"), "x.persons[0].consent.give_time"),
         (lambda m: setattr(m.related[0], "message_id", b"1"), "x.related[0].message_id"),
         (lambda m: setattr(m.related[0], "sender", "Thailand"), "x.related[0].sender"),
         (lambda m: setattr(m.hotline.first_call_time, "seconds", -1), "x.hotline.first_call_time"),
@@ -271,6 +297,14 @@ def test_the_rules_of_the_mirror_hold_without_those_of_the_protocol() -> None:
         with pytest.raises(FieldInvalid) as caught:
             case_from_proto("referral", message, "x")
         assert caught.value.field.startswith(field.removesuffix(".sender"))
+
+
+def test_the_mirror_wants_a_member_of_a_oneof() -> None:
+    _, message = case_to_proto(REQUEST)
+    message.measures[4].ClearField("service")
+    with pytest.raises(FieldInvalid) as caught:
+        case_from_proto("request", message, "x")
+    assert caught.value.field == "x.measures[4].particulars"
 
 
 def values(hint: Any, name: str) -> st.SearchStrategy[Any]:
