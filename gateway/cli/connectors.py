@@ -104,4 +104,9 @@ def read_input(path: Path) -> bytes:
 
 def unreadable(path: Path, error: OSError) -> Failure:
     """Return the failure for a file that cannot be read."""
-    return usage(f"cannot read {path}", why=error.strerror or type(error).__name__, reason="FILE_UNREADABLE")
+    return usage(
+        f"cannot read {path}",
+        why=error.strerror or type(error).__name__,
+        advice="check the path, which is meant from the current directory, and the file's permissions",
+        reason="FILE_UNREADABLE",
+    )

@@ -179,7 +179,7 @@ def describe(call: Call, view: "MessageView", language: str) -> None:
         call.output.text(f"[{visible(info.language)}] {visible(info.headline or info.event)}")
         for text in (info.description, info.instruction):
             if text and (info.headline or info.event) == first:
-                call.output.text(f"  {visible(text)}")
+                call.output.paragraph(text)
     for finding in alert.provenance.findings:
         call.output.note(f"finding {finding.code} at {finding.path} {finding.detail}".rstrip())
 

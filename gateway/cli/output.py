@@ -87,6 +87,10 @@ class Output:
             self.stdout.write(line + "\n")
             self.stdout.flush()
 
+    def paragraph(self, text: str) -> None:
+        """Print a text for people, indented, in lines that fit the terminal."""
+        self.text("\n".join(hanging("  ", visible(text), width_of(self.stdout))))
+
     def fields(self, rows: Iterable[tuple[str, str]]) -> None:
         """Print names and values for people."""
         pairs = [(name, visible(value)) for name, value in rows]

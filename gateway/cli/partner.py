@@ -9,6 +9,7 @@ import typer
 from gateway.cli import recover, rejected, remove
 from gateway.cli.call import Call, command, confirm
 from gateway.cli.card_file import MAX_FILE_BYTES, parse_card_file, show_card
+from gateway.cli.connectors import unreadable
 from gateway.cli.failure import ExitCode, Failure, failure_of, usage
 from gateway.cli.views import instant, moment
 
@@ -179,7 +180,7 @@ def read_card(file: Path) -> "tuple[SignedCard, VerifiedCard]":
             with file.open("rb") as stream:
                 data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise usage(f"cannot read {file}", why=error.strerror or "", reason="FILE_UNREADABLE") from None
+        raise unreadable(file, error) from None
     try:
         signed = SignedCard.FromString(parse_card_file(data))
     except DecodeError:

@@ -1,9 +1,16 @@
 """concord partner rejected: who was turned away, and why."""
 
+import re
+from typing import TYPE_CHECKING
+
 import typer
 
 from gateway.cli.call import Call, command
+from gateway.cli.failure import about_partner
 from gateway.cli.views import instant, moment
+
+if TYPE_CHECKING:
+    from concord.v1.admin_service_pb2 import RejectedCallerView
 
 
 def register(group: typer.Typer) -> None:
@@ -26,7 +33,7 @@ def register(group: typer.Typer) -> None:
                     "listener": view.listener,
                     "reason": view.reason,
                     "detail": view.detail,
-                    "advice": call.output.runnable(view.advice),
+                    "advice": call.output.runnable(advice_for(view)),
                     "count": view.count,
                     "first_time": instant(view, "first_time"),
                     "last_time": instant(view, "last_time"),
@@ -41,9 +48,15 @@ def register(group: typer.Typer) -> None:
                 f"{view.reason}: {view.detail}",
                 str(view.count),
                 moment(view, "last_time"),
-                call.output.runnable(view.advice),
+                call.output.runnable(advice_for(view)),
             ]
             for view in callers
         ]
         columns = ["claims to be", "certificate", "from", "listener", "why", "times", "last", "what to do"]
         call.output.table(columns, rows, "Nobody was turned away since the start.")
+
+
+def advice_for(view: "RejectedCallerView") -> str:
+    """Return what to do, about the partner that the caller says it is."""
+    claimed = re.fullmatch(r"spiffe://([a-z]{2})/gateway", view.claimed_id)
+    return about_partner(view.advice, claimed[1] if claimed else "")

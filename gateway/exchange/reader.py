@@ -114,7 +114,8 @@ class MessageReader:
 
     async def note_listed(self, *, actor: str, count: int) -> None:
         """Put in the exchange log, durably, that a list was shown."""
-        listed = step(EventType.LIST_SHOWN, self._clock.now_ms(), actor=actor, detail=f"{count} messages")
+        many = "1 message" if count == 1 else f"{count} messages"
+        listed = step(EventType.LIST_SHOWN, self._clock.now_ms(), actor=actor, detail=many)
         await self._store.write(AppendLog((listed,)))
 
     def _check(self, stored: StoredMessage) -> None:

@@ -440,7 +440,7 @@ async def test_what_an_operator_does_is_in_the_log(world):
         ("partner", "freeze", "la", "--thaw"),
         ("partner", "rotate", "seal"),
         ("partner", "rotate", "receipt", "--revoke", "--yes"),
-        ("system", "add", "flood", "--authority", "th/ddpm"),
+        ("system", "add", "flood", "--authority", "th/disaster-prevention"),
         ("system", "renew", "flood"),
         ("system", "remove", "flood", "--yes"),
     ):
