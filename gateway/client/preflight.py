@@ -7,8 +7,6 @@ name, and words that say what happened, why, and what to do.
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +29,7 @@ from gateway.client.own_certificate import (
     trust,
     why_refused,
 )
+from gateway.client.report import Fault, Report, Step
 from gateway.clock import Clock, SystemClock, to_datetime
 from gateway.errors import CallerUnknown, ConfigInvalid, GatewayError, MethodNotAllowed
 
@@ -40,59 +39,6 @@ AUDITOR: Final = "/auditor/"
 AUDIT_SERVICE: Final = SERVICE.replace("ExchangeService", "AuditService")
 HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """What an HTTP/2 client says first (RFC 9113 section 3.4); TLS 1.3 tells of a refused certificate only after it."""
-
-
-class Fault(Enum):
-    """What stands in the way."""
-
-    FILES = "files"
-    NAME_UNKNOWN = "name_unknown"
-    PORT_CLOSED = "port_closed"
-    SILENT = "silent"
-    NOT_TLS = "not_tls"
-    SERVER_UNTRUSTED = "server_untrusted"
-    SERVER_DATES = "server_dates"
-    SERVER_NAME = "server_name"
-    OWN_MISSING = "own_missing"
-    OWN_UNTRUSTED = "own_untrusted"
-    OWN_DATES = "own_dates"
-    OWN_REFUSED = "own_refused"
-    WRONG_SERVICE = "wrong_service"
-    NOT_REGISTERED = "not_registered"
-    NOT_ALLOWED = "not_allowed"
-    CALL_FAILED = "call_failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of a connection: with a fault the last one tried."""
-
-    name: str
-    what: str
-    fault: Fault | None = None
-    why: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was tried, in order."""
-
-    target: str
-    steps: tuple[Step, ...]
-
-    @property
-    def fault(self) -> Fault | None:
-        """What stands in the way; None when nothing does."""
-        return self.steps[-1].fault
-
-    def __str__(self) -> str:
-        lines = []
-        for step in self.steps:
-            lines.append(f"{'ok  ' if step.fault is None else 'FAIL'}  {step.name:<9}  {step.what}")
-            if step.fault is not None:
-                lines += [f"      why        {step.why}", f"      do         {step.fix}"]
-        return "\n".join(lines)
 
 
 class _Stop(Exception):
