@@ -18,8 +18,8 @@ from gateway.client.errors import (
     explain,
     told,
 )
-from gateway.client.fault import Fault, Report, Step
 from gateway.client.preflight import preflight
+from gateway.client.report import Fault, Report, Step
 from gateway.client.values import Accepted, Submitted, Watched, alert_draft, new_request_id
 
 __all__ = [

@@ -18,7 +18,6 @@ from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 
 from gateway.client.connection import OPTIONS, SERVICE, AccessToken, read_pem
 from gateway.client.errors import NotUnderstood, error_of_call, told
-from gateway.client.fault import Fault, Report, Step
 from gateway.client.own_certificate import (
     EXPIRED,
     NO_CHECK_TIME,
@@ -30,6 +29,7 @@ from gateway.client.own_certificate import (
     trust,
     why_refused,
 )
+from gateway.client.report import Fault, Report, Step
 from gateway.clock import Clock, SystemClock, to_datetime
 from gateway.errors import CallerUnknown, ConfigInvalid, GatewayError, MethodNotAllowed
 

@@ -1,4 +1,4 @@
-"""What a preflight says: the steps of a connection, and what stands in the way."""
+"""What a trial of a connection found, step by step."""
 
 from dataclasses import dataclass
 from enum import Enum
