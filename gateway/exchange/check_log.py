@@ -14,6 +14,7 @@ from gateway.exchange.log_keys import open_signed_in_time
 from gateway.model.partner import CardKey
 from gateway.ports import Checkpoint, Checkpoints, LogHead, LogRecord, ReadLog, ReadLogHead, ReadTile, Store
 from gateway.translog.disclosure import disclose, verify_disclosure
+from gateway.translog.entry import SALTS_BYTES, leaf
 from gateway.translog.merkle import leaf_hash
 from gateway.translog.tiles import TILE_WIDTH, Frontier, Tile
 
@@ -116,6 +117,9 @@ def _check_record(record: LogRecord, progress: CheckProgress) -> None:
         progress.erased += 1
         return
     progress.disclosed += 1
+    # The same leaf made anew says all that reading its disclosure would, for a tenth; the slow way says what differs.
+    if len(record.salts) == SALTS_BYTES and leaf(record.event, record.salts) == record.leaf:
+        return
     try:
         verify_disclosure(record.leaf, disclose(record.event, record.salts))
     except (Rejected, ValueError) as error:
