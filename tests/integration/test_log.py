@@ -564,9 +564,9 @@ async def test_a_partner_that_signs_trees_that_contradict_is_found_and_all_are_k
     with AdminClient(world.th.home) as admin:
         kept = {item.checkpoint for item in admin.log_head().seen if item.partner == "la"}
     assert kept == {newer, forged}
-    (finding,) = (await asyncio.to_thread(world.th.ask, "status"))["log_findings"]
+    (finding,) = (await asyncio.to_thread(world.th.ask, "status", expect=4))["log_findings"]
     assert "the log of 'la' shows two histories: its signed checkpoints of 57 and 70 entries" in finding
-    shown = (await asyncio.to_thread(world.th.run, "status")).stdout
+    shown = (await asyncio.to_thread(world.th.run, "status", expect=4)).stdout
     assert "two histories" in shown
     assert "all well" not in shown
     await in_tree(world.th)

@@ -203,7 +203,7 @@ async def test_a_restored_log_ends_and_another_one_begins_that_says_so_to_everyb
         # Partners are shown it with the next checkpoint, in words; what it still has it still proves.
         await asyncio.to_thread(cn.start)
         await eventually(lambda: any("begun a new log" in text for text in head_of(cn).findings), 30)
-        (finding,) = (await asyncio.to_thread(cn.ask, "status"))["log_findings"]
+        (finding,) = (await asyncio.to_thread(cn.ask, "status", expect=4))["log_findings"]
         assert "'th' has begun a new log because the disk died; restored from last night" in finding
         assert f"says that {signed} entries" in finding
         assert (
