@@ -46,9 +46,14 @@ STATE: Final = Statement(
         log_state.c.base,
         log_state.c.size,
         log_state.c.root,
+    ).where(log_state.c.id == constant(1))
+)
+# Only for the head: after many entries PostgreSQL walks the dead rows of those that waited, until they are vacuumed.
+WAITING: Final = Statement(
+    select(
         select(func.max(log_entry.c.position)).scalar_subquery(),
         select(func.count()).select_from(log_waiting).scalar_subquery(),
-    ).where(log_state.c.id == constant(1))
+    )
 )
 MARK: Final = Statement(select(log_mark.c.size, log_mark.c.root).where(log_mark.c.id == constant(1)))
 VERDICT: Final = Statement(
@@ -84,34 +89,36 @@ CHECKPOINTS: Final = Statement(
 )
 
 
-def _find(session: Session, log: int) -> tuple[Place, int] | None:
-    """Return a log of ours and how many entries wait for its tree; None when there is none of this number."""
+def _find(session: Session, log: int) -> Place | None:
+    """Return a log of ours; None when there is none of this number."""
     row = session.row(STATE)
     if row is None:
         raise LogInconsistent("the log", "has lost its state")
-    number, origin, base, size, root, highest, waiting = row
-    if log in {PRESENT, number}:
-        # No position beyond the base was given yet when the highest is an old log's.
-        return Place(number, origin, base, size, root), max(0, (highest or 0) - base - size) + waiting
-    for place in ended_places(session):
-        if place.number == log:
-            return place, 0
-    return None
+    present = Place(*row)
+    if log in {PRESENT, present.number}:
+        return present
+    return next((place for place in ended_places(session) if place.number == log), None)
 
 
 def _place(session: Session, log: int) -> Place:
     found = _find(session, log)
     if found is None:
         raise LogInconsistent(f"log {log}", "is not one of ours")
-    return found[0]
+    return found
+
+
+def _waiting(session: Session, place: Place) -> int:
+    """Return how many entries wait for the tree of the present log."""
+    highest, waiting = session.row(WAITING) or (None, 0)
+    # No position beyond the base was given yet when the highest is an old log's.
+    return max(0, (highest or 0) - place.base - place.size) + int(waiting)
 
 
 def read_log_head(session: Session, query: ReadLogHead) -> LogHead | None:
     """Return where a log stands."""
-    found = _find(session, query.log)
-    if found is None:
+    place = _find(session, query.log)
+    if place is None:
         return None
-    place, waiting = found
     last = session.row(LAST_CHECKPOINT, after_size=place.base, last_size=place.end)
     # The mark is of the log that is kept now.
     mark = session.row(MARK) if place.end == MAX_SIZE else None
@@ -121,7 +128,7 @@ def read_log_head(session: Session, query: ReadLogHead) -> LogHead | None:
         origin=place.origin,
         size=place.size,
         root=place.root,
-        waiting=waiting,
+        waiting=_waiting(session, place) if place.end == MAX_SIZE else 0,
         checkpoint=None if last is None else _checkpoint(last, place.base),
         mark=None if mark is None else (mark[0], mark[1]),
         verdict=None
