@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from adapters.carriers.grpc_link import cause_of
 from gateway.client.errors import error_of_status
 from gateway.errors import FieldInvalid, GatewayError, MessageTooLarge
+from gateway.exchange.mark_alert import AlertMarker
 from gateway.exchange.read_log import LogReader
 from gateway.exchange.submit import Submitter
 from gateway.ids import AuthorityId
@@ -76,6 +77,7 @@ class World:
         submitter = Submitter(principal=SYSTEM.principal, authorities=frozenset({AuthorityId("cn/early-warning")}))
         self.exchange = ExchangeServicer(
             own=nation.partner, submitting=nation.submit, reading=nation.reader, acknowledging=nation.acknowledge,
+            marking=AlertMarker(store=nation.store, clock=nation.clock, own=nation.partner),
             submitters={SYSTEM.principal: submitter},
         )  # fmt: skip
         log = LogReader(store=nation.store, clock=nation.clock, keeper=nation.log)

@@ -198,7 +198,7 @@ import sys
 for name in {blocked.split()!r}:
     sys.modules[name] = None
 import gateway.client
-mine = ("gateway", "gateway.errors", "gateway.ids", "gateway.clock")
+mine = ("gateway", "gateway.errors", "gateway.ids", "gateway.clock", "gateway.values")
 print(*[n for n in sys.modules if n.split(".")[0] in ("gateway", "adapters")
         and n not in mine and not n.startswith("gateway.client")])
 """
