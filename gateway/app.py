@@ -36,6 +36,7 @@ from gateway.rpc.server import (
 from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
 from gateway.telemetry.meters import Meters
+from gateway.workers.attachments import fetch_attachments
 from gateway.workers.gauges import Gauges, LogLag
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
 from gateway.workers.log import integrate, sign_checkpoints
@@ -120,6 +121,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
+        asyncio.create_task(fetch_attachments(parts.files.fetch, parts.store), name="fetch_attachments"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
     workers.append(asyncio.create_task(parts.store_watch.run(), name="store_watch"))
@@ -228,6 +230,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             log_reading=parts.log_reader,
             clock=parts.clock,
             heard=parts.links.heard,
+            files=parts.files.reader,
         ),
         rejected=rejected,
         calls=calls,
@@ -247,6 +250,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             marking=parts.marker,
             submitters=parts.registry,
             calls=calls,
+            files=parts.files,
         ),
         audit=audit,
         rejected=rejected,
