@@ -35,7 +35,7 @@ from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
-from gateway.exchange.submit import SubmitService
+from gateway.exchange.submit import SubmitService, take_all
 from gateway.exchange.upload_attachment import UploadService
 from gateway.installation import OpenedHome
 from gateway.installation.applied import check_applied
@@ -290,7 +290,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         ready=links.offer,
         offload=_offload,
         observer=observer,
-        check_files=files.uploads.check_uploaded,
+        check_files=take_all if config.attachments.by_other_means else files.uploads.check_uploaded,
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     marker = AlertMarker(store=store, clock=clock, own=config.partner)

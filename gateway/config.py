@@ -138,6 +138,8 @@ class Attachments(Section):
     """All files here, in MiB; beyond it none is taken or fetched. One partner's may be half of it."""
     keep_free_mb: int = Field(default=1024, ge=0, le=1 << 30)
     """Room on the disk, in MiB, that files leave for the database."""
+    by_other_means: bool = False
+    """Whether drafts may name files that were not uploaded here, because they travel otherwise, by courier perhaps."""
     media_types: tuple[MediaRange, ...] = Field(default=MEDIA_TYPES, max_length=256)
     """Kinds that are taken and fetched, as type/subtype or type/*."""
 

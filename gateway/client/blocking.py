@@ -238,26 +238,20 @@ class Client:
         target, failures = FileTarget(path), 0
         try:
             while not target.whole:
-                request = pb.DownloadAttachmentRequest(
-                    message_id=message_id_of(message_id).raw, sender=sender, index=index, offset=target.offset
-                )
-                before, error = target.offset, Unreachable("the gateway ended the stream")
+                request = target.request(message_id_of(message_id).raw, sender, index)
                 call = self._stub.DownloadAttachment(
                     request, timeout=self._stream_age_s, metadata=self._metadata("DownloadAttachment")
                 )
+                error: GatewayError = Unreachable("the gateway ended the stream")
                 try:
                     while (answer := _next(call)) is not None:
                         target.take(answer)
-                    continue_at_once = target.offset > before
                 except _Ended as ended:
-                    failure = error_of_call(ended.error)
-                    failures = 1 if target.offset > before else failures + 1
-                    self._wait_or_raise(failures, failure)
-                    continue
+                    error = error_of_call(ended.error)
                 finally:
                     call.cancel()
-                if not continue_at_once and not target.whole:
-                    failures += 1
+                if not target.whole:
+                    failures = 1 if target.offset > request.offset else failures + 1
                     self._wait_or_raise(failures, error)
             return target.finish()
         finally:

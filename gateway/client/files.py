@@ -97,6 +97,10 @@ class FileTarget:
         self.offset = self._file.seek(0, os.SEEK_END)
         """Bytes that are here: an earlier try goes on."""
 
+    def request(self, message_id: bytes, sender: str, index: int) -> pb.DownloadAttachmentRequest:
+        """Return the request for what is missing."""
+        return pb.DownloadAttachmentRequest(message_id=message_id, sender=sender, index=index, offset=self.offset)
+
     def take(self, answer: pb.DownloadAttachmentResponse) -> None:
         """Write what came.
 

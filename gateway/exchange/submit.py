@@ -88,7 +88,7 @@ class Validation:
     """The message whose place it would take."""
 
 
-async def _anything(_: Body) -> None:
+async def take_all(_: Body) -> None:
     """Take whatever files a body names."""
 
 
@@ -133,7 +133,7 @@ class SubmitService:
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
         observer: Observer = UNOBSERVED,
-        check_files: Callable[[Body], Awaitable[None]] = _anything,
+        check_files: Callable[[Body], Awaitable[None]] = take_all,
     ) -> None:
         self._observer = observer
         self._check_files = check_files

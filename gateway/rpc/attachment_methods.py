@@ -111,10 +111,11 @@ class AttachmentMethods:
         pieces = reader.download(
             opened, request.index, offset=request.offset, length=request.length, actor=caller.principal
         )
-        first = True
+        # With the first piece, also where none is left: what the file is must be known to who goes on at its end.
+        piece = await anext(pieces, b"")
+        yield pb.DownloadAttachmentResponse(attachment=head, data=piece)
         async for piece in pieces:
-            yield pb.DownloadAttachmentResponse(attachment=head if first else None, data=piece)
-            first = False
+            yield pb.DownloadAttachmentResponse(data=piece)
 
     async def list_attachments(self, request: pb.ListAttachmentsRequest, caller: Caller) -> pb.ListAttachmentsResponse:
         """Return the files of a message and where each stands."""
