@@ -110,7 +110,9 @@ class AttachmentRefused(Rejected):
     """Files of this size or kind are not taken."""
 
     reason = "ATTACHMENT_REFUSED"
-    advice = "See [attachments] in concord.toml; put what must travel together into one archive of a kind that is taken."
+    advice = (
+        "See [attachments] in concord.toml; put what must travel together into one archive of a kind that is taken."
+    )
 
 
 class SuiteUnknown(Rejected):

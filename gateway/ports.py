@@ -1263,7 +1263,7 @@ class AttachmentRow:
     sealed: bytes
     """Key, name and kind of an upload, under that key."""
     wrapped_key: bytes | None
-    """That key, wrapped; None once erased."""
+    """That key, wrapped; None once erased, and in what TakeWanted returns."""
     attempts: int
     retry_ms: int
     reason: str
@@ -1273,14 +1273,14 @@ class BeginStatus(IntEnum):
     """What became of BeginUpload."""
 
     BEGUN = 1
-    """There is a row with this upload_id: this one, or one from before that says the same."""
+    """There is a row with this upload_id: this one, or one from before."""
     FULL = 2
     """The files here, or those of this caller, have reached their limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeginUpload(Operation[tuple[BeginStatus, AttachmentRow | None]]):
-    """Make the row of an upload, or return the one that the caller began before under the same upload_id."""
+class BeginUpload(Operation[BeginStatus]):
+    """Make the row of an upload, unless the caller has begun one under the same upload_id."""
 
     row: AttachmentRow
     wrapped_message_key: bytes | None
@@ -1318,7 +1318,7 @@ class NoteCustody(Operation[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeWanted(Operation[tuple[AttachmentRow, tuple[tuple[PartnerId, MessageId], ...]] | None]):
-    """Take the wanted file that is due longest, for this process alone until an instant, with the messages that name it."""
+    """Take the wanted file that is due longest, for this process alone until an instant, with those that name it."""
 
     now_ms: int
     until_ms: int
@@ -1336,7 +1336,7 @@ class PostponeWanted(Operation[bool]):
 
 @dataclass(frozen=True, slots=True)
 class EndUpload(Operation[None]):
-    """Destroy the key of an upload. A file that messages name stays, as their bodies have its key; another is erased."""
+    """Destroy the key of an upload. A file that messages name stays: their bodies have its key; another is erased."""
 
     attachment_id: bytes
 
@@ -1348,7 +1348,7 @@ class NoteErased(Operation[None]):
     custody: CustodyStep
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class FindAttachments(Query[tuple[AttachmentRow, ...]]):
     """Rows by attachment_id."""
 

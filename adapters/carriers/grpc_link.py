@@ -159,16 +159,14 @@ class GrpcCarrier:
     async def fetch_attachment(
         self, identity: LinkIdentity, card: Card, message_id: MessageId, attachment_id: bytes, offset: int
     ) -> AsyncIterator[bytes]:
-        """Yield the sealed form of a file from an offset on, over a connection of its own, so that no link waits for it.
+        """Yield the sealed form of a file from an offset on, over a connection of its own: no link waits for it.
 
         Raises:
             PartnerUnreachable: No answer, not the partner, it has no such file, or the line broke.
         """
 
         async def begin(_: str, channel: grpc.aio.Channel, stub: Any) -> tuple[grpc.aio.Channel, Any, Any]:
-            request = pb.FetchAttachmentRequest(
-                message_id=message_id.raw, attachment_id=attachment_id, offset=offset
-            )
+            request = pb.FetchAttachmentRequest(message_id=message_id.raw, attachment_id=attachment_id, offset=offset)
             call = stub.FetchAttachment(request, timeout=FETCH_TIMEOUT_S)
             return channel, call, await asyncio.wait_for(call.read(), PIECE_TIMEOUT_S)
 

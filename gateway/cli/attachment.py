@@ -117,9 +117,7 @@ def register(application: typer.Typer) -> None:
                 raise usage(f"the message names {len(views)} files, counted from 0", reason="NOT_FOUND")
             target = out or Path(safe_name(views[index].attachment.name, index))
             attachment = client.download(message_id, index, target, sender=sender)
-        call.output.record(
-            {"out": str(target), "size_bytes": attachment.size_bytes, "sha256": attachment.sha256.hex()}
-        )
+        call.output.record({"out": str(target), "size_bytes": attachment.size_bytes, "sha256": attachment.sha256.hex()})
         call.output.text(f"{target}: {attachment.size_bytes} bytes, the digest is that of the message.")
 
     @command(group, "custody")

@@ -202,6 +202,7 @@ class AsyncClient:
             )
             error: GatewayError = Unreachable("the gateway ended the stream")
             sending: asyncio.Task[None] | None = None
+            sent: BaseException | None = None
             try:
                 await _write(call, source.begin)
                 while (answer := await _next(call)) is not None:
@@ -220,7 +221,7 @@ class AsyncClient:
                     sending.cancel()
                     # What broke the stream is told by reading; only a file that cannot be read is told by sending.
                     (sent,) = await asyncio.gather(sending, return_exceptions=True)
-            if sending is not None and isinstance(sent, GatewayError):
+            if isinstance(sent, GatewayError):
                 raise sent
             failures += 1
             await self._wait_or_raise(failures, error)

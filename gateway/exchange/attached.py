@@ -24,9 +24,7 @@ def id_of(item: Attachment) -> bytes:
 def uses_of(body: Body) -> tuple[AttachmentUse, ...]:
     """Return the files that a body names, as the store knows them."""
     return tuple(
-        AttachmentUse(
-            attachment_id=id_of(item), place=place, size_bytes=item.size_bytes, chunk_bytes=item.chunk_bytes
-        )
+        AttachmentUse(attachment_id=id_of(item), place=place, size_bytes=item.size_bytes, chunk_bytes=item.chunk_bytes)
         for place, item in enumerate(attached_to(body))
     )
 

@@ -250,9 +250,13 @@ class FetchService:
         await self._store.write(PostponeWanted(attachment_id=row.attachment_id, retry_ms=retry_ms, failed=True))
 
     async def _wrong(
-        self, row: AttachmentRow, sender: PartnerId, message_id: MessageId, error: AttachmentRefused | AttachmentRejected
+        self,
+        row: AttachmentRow,
+        sender: PartnerId,
+        message_id: MessageId,
+        error: AttachmentRefused | AttachmentRejected,
     ) -> None:
-        """What came is not what was promised: nothing of it is kept. What is not taken at all is not asked for again."""
+        """Keep nothing of what is not what was promised. What is not taken at all is not asked for again."""
         await asyncio.to_thread(self._files.remove, row.attachment_id)
         if isinstance(error, AttachmentRejected):
             log.warning("attachment.rejected", partner=sender.code, reason=error.reason, why=error.step)
@@ -264,9 +268,7 @@ class FetchService:
     async def _refuse(self, row: AttachmentRow, sender: PartnerId, message_id: MessageId, reason: str) -> None:
         refused = self._step(EventType.ATTACHMENT_REFUSED, sender, message_id, reason=reason)
         custody = self._custody(row.attachment_id, CustodyEvent.REFUSED, refused)
-        await self._store.write(
-            RefuseAttachment(attachment_id=row.attachment_id, reason=reason, custody=custody)
-        )
+        await self._store.write(RefuseAttachment(attachment_id=row.attachment_id, reason=reason, custody=custody))
 
     def _step(
         self, kind: EventType, sender: PartnerId, message_id: MessageId, *, digest: bytes = b"", reason: str = ""

@@ -1,4 +1,4 @@
-"""Read: what a message's files are and where they stand, their bytes for our own systems, their sealed form for partners.
+"""Read: what a message's files are and where they stand, their bytes for our systems, their sealed form for partners.
 
 Nothing is shown unrecorded: the step in the exchange log is durable before the first byte leaves. A partner gets the
 sealed form, and only of files of messages that went to it and that it has not refused.
@@ -153,9 +153,7 @@ class AttachmentReader:
             digest=row.digest,
             detail=f"{end - offset} bytes from {offset}",
         )
-        await self._store.write(
-            NoteCustody((CustodyStep(attachment_id=name, event=CustodyEvent.SHOWN, log=log),))
-        )
+        await self._store.write(NoteCustody((CustodyStep(attachment_id=name, event=CustodyEvent.SHOWN, log=log),)))
         header = await asyncio.to_thread(self._files.read, name, 0, HEADER_BYTES)
         try:
             stream = ChunkStream.follow(AttachmentKey(item.key), header, item.size_bytes, item.chunk_bytes)

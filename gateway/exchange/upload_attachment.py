@@ -33,6 +33,7 @@ from gateway.ports import (
     CustodyEvent,
     CustodyStep,
     FindAttachments,
+    FindUpload,
     KeepAttachment,
     Store,
 )
@@ -209,9 +210,7 @@ class UploadService:
         check_attachments((described,), "attachments")
         self._rules.check(request.size_bytes, request.media_type)
         row = await self._row(principal, request, described)
-        if row.state is AttachmentState.UPLOADING:
-            described = self._described(row)
-        elif row.state is AttachmentState.STORED and row.key_id:
+        if row.state is AttachmentState.UPLOADING or (row.state is AttachmentState.STORED and row.key_id):
             described = self._described(row)
         else:
             raise StateConflict("this upload is over: its file went into a message long ago, or was erased")
@@ -265,7 +264,7 @@ class UploadService:
         )
         free = await asyncio.to_thread(self.files.free_bytes)
         needed = sealed_size(row.size_bytes, row.chunk_bytes) + self._rules.keep_free_bytes
-        status, kept = await self.store.write(
+        status = await self.store.write(
             BeginUpload(
                 row=row,
                 wrapped_message_key=fresh.wrapped,
@@ -274,14 +273,12 @@ class UploadService:
                 max_uploads=MAX_UPLOADS,
             )
         )
-        if status is BeginStatus.FULL or kept is None:
+        if status is BeginStatus.FULL:
             raise QuotaExceeded(_FULL_RETRY_MS)
-        if kept.attachment_id != row.attachment_id:
-            return kept
-        found = await self.store.read(FindAttachments((row.attachment_id,)))
-        if not found:
+        found = await self.store.read(FindUpload(principal=principal, upload_id=request.upload_id))
+        if found is None:
             raise StoreUnavailable("the upload is not there any more")
-        return found[0]
+        return found
 
     def _described(self, row: AttachmentRow) -> Attachment:
         if row.wrapped_key is None:
@@ -312,4 +309,6 @@ class UploadService:
         for place, name in enumerate(ids):
             row = found.get(name)
             if row is None or row.state is not AttachmentState.STORED or (row.key_id and row.create_ms < oldest_ms):
-                raise FieldInvalid(f"body.attachments[{place}]", "was not uploaded here within a day (UploadAttachment)")
+                raise FieldInvalid(
+                    f"body.attachments[{place}]", "was not uploaded here within a day (UploadAttachment)"
+                )

@@ -45,7 +45,16 @@ MAX_NAMING: Final = 16
 _ROW: Final = (*attachment.c, message_key.c.wrapped)
 _there: Final = attachment.c.state <= constant(AttachmentState.STORED)
 
+# The writer of an embedded store does not have the key store before it: only readers join the two.
 BY_ID: Final = Lookup(
+    lambda keys: select(*attachment.c).where(attachment.c.attachment_id.in_(keys)), attachment.c.attachment_id
+)
+BY_UPLOAD: Final = Statement(
+    select(*attachment.c).where(
+        attachment.c.principal == bindparam("of_principal"), attachment.c.upload_id == bindparam("of_upload")
+    )
+)
+READ_BY_ID: Final = Lookup(
     lambda keys: (
         select(*_ROW)
         .outerjoin(message_key, message_key.c.key_id == attachment.c.key_id)
@@ -53,7 +62,7 @@ BY_ID: Final = Lookup(
     ),
     attachment.c.attachment_id,
 )
-BY_UPLOAD: Final = Statement(
+READ_BY_UPLOAD: Final = Statement(
     select(*_ROW)
     .outerjoin(message_key, message_key.c.key_id == attachment.c.key_id)
     .where(attachment.c.principal == bindparam("of_principal"), attachment.c.upload_id == bindparam("of_upload"))
@@ -90,8 +99,7 @@ REVIVE: Final = Lookup(
 )
 """What was refused or erased before is fetched anew when another message names it."""
 DUE: Final = Statement(
-    select(*_ROW)
-    .outerjoin(message_key, message_key.c.key_id == attachment.c.key_id)
+    select(*attachment.c)
     .where(attachment.c.state == constant(AttachmentState.WANTED), attachment.c.retry_ms <= bindparam("now_ms"))
     .order_by(attachment.c.retry_ms, attachment.c.attachment_id)
     .limit(constant(1))
@@ -108,9 +116,7 @@ CLAIM: Final = Statement(
 """Compare and set: two replicas do not fetch one file at the same time."""
 POSTPONE: Final = Statement(
     update(attachment)
-    .where(
-        attachment.c.attachment_id == bindparam("of_id"), attachment.c.state == constant(AttachmentState.WANTED)
-    )
+    .where(attachment.c.attachment_id == bindparam("of_id"), attachment.c.state == constant(AttachmentState.WANTED))
     .values(retry_ms=bindparam("new_retry_ms"), attempts=attachment.c.attempts + bindparam("more", type_=Integer))
 )
 NAMING: Final = Statement(
@@ -153,7 +159,7 @@ CUSTODY: Final = Statement(
 
 def _row_of(row: Row) -> AttachmentRow:
     (attachment_id, state, principal, upload_id, size_bytes, chunk_bytes, create_ms, digest) = row[:8]
-    key_id, sealed, attempts, retry_ms, reason, wrapped = row[8:]
+    key_id, sealed, attempts, retry_ms, reason = row[8:13]
     return AttachmentRow(
         attachment_id=attachment_id,
         state=AttachmentState(state),
@@ -165,7 +171,7 @@ def _row_of(row: Row) -> AttachmentRow:
         digest=digest,
         key_id=key_id,
         sealed=sealed,
-        wrapped_key=wrapped or None,
+        wrapped_key=(row[13] or None) if len(row) > 13 else None,
         attempts=attempts,
         retry_ms=retry_ms,
         reason=reason,
@@ -190,15 +196,15 @@ def _note(tx: Transaction, steps: Sequence[CustodyStep]) -> None:
     )
 
 
-def begin_upload(tx: Transaction, operation: BeginUpload) -> tuple[BeginStatus, AttachmentRow | None]:
+def begin_upload(tx: Transaction, operation: BeginUpload) -> BeginStatus:
     """Make the row of an upload, unless there is one, or no room."""
     row = operation.row
     known = tx.row(BY_UPLOAD, of_principal=row.principal, of_upload=row.upload_id)
     if known is not None:
-        return BeginStatus.BEGUN, _row_of(known)
+        return BeginStatus.BEGUN
     total, count = _sum(tx.row(TOTAL)), _sum(tx.row(OPEN_UPLOADS, of_principal=row.principal))
     if total + row.size_bytes > operation.total_bytes or count >= operation.max_uploads:
-        return BeginStatus.FULL, None
+        return BeginStatus.FULL
     tx.insert(
         ADD,
         [
@@ -221,7 +227,7 @@ def begin_upload(tx: Transaction, operation: BeginUpload) -> tuple[BeginStatus, 
     )
     if operation.wrapped_message_key is not None:
         tx.put_keys([(row.key_id, operation.wrapped_message_key)])
-    return BeginStatus.BEGUN, row
+    return BeginStatus.BEGUN
 
 
 def use_attachments(tx: Transaction, sender: str, message_id: bytes, uses: Sequence[AttachmentUse]) -> None:
@@ -339,9 +345,7 @@ def take_wanted(
     if row is None:
         return None
     found = _row_of(row)
-    claimed = tx.run(
-        CLAIM, of_id=found.attachment_id, old_retry_ms=found.retry_ms, new_retry_ms=operation.until_ms
-    )
+    claimed = tx.run(CLAIM, of_id=found.attachment_id, old_retry_ms=found.retry_ms, new_retry_ms=operation.until_ms)
     if not claimed:
         return None
     naming = tx.rows(NAMING, of_id=found.attachment_id, max_rows=MAX_NAMING)
@@ -350,9 +354,7 @@ def take_wanted(
 
 def postpone_wanted(tx: Transaction, operation: PostponeWanted) -> bool:
     """Say when a wanted file may be taken again."""
-    moved = tx.run(
-        POSTPONE, of_id=operation.attachment_id, new_retry_ms=operation.retry_ms, more=int(operation.failed)
-    )
+    moved = tx.run(POSTPONE, of_id=operation.attachment_id, new_retry_ms=operation.retry_ms, more=int(operation.failed))
     return bool(moved)
 
 
@@ -372,12 +374,12 @@ def note_erased(tx: Transaction, operation: NoteErased) -> None:
 
 def find_attachments(session: Session, query: FindAttachments) -> tuple[AttachmentRow, ...]:
     """Return rows by id."""
-    return tuple(_row_of(row) for row in session.look_up(BY_ID, list(query.attachment_ids)))
+    return tuple(_row_of(row) for row in session.look_up(READ_BY_ID, list(query.attachment_ids)))
 
 
 def find_upload(session: Session, query: FindUpload) -> AttachmentRow | None:
     """Return the row of an upload."""
-    row = session.row(BY_UPLOAD, of_principal=query.principal, of_upload=query.upload_id)
+    row = session.row(READ_BY_UPLOAD, of_principal=query.principal, of_upload=query.upload_id)
     return None if row is None else _row_of(row)
 
 

@@ -10,7 +10,7 @@ from gateway.exchange.fetch_attachment import FetchService
 from gateway.ids import PartnerId
 from gateway.model.header import Urgency
 from gateway.ports import Store, WaitingEnvelopes
-from gateway.workers.signals import StoreSignal
+from gateway.workers.signals import Signal, StoreSignal
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +39,9 @@ class UrgentFirst:
         began_s = loop.time()
         if began_s - self._looked_s.get(partner, -URGENT_LOOK_S) < URGENT_LOOK_S:
             return
+        signal = Signal()
         while await self._waits(partner) and loop.time() - began_s < URGENT_LONGEST_S:
-            await asyncio.sleep(URGENT_POLL_S)
+            await signal.wait(URGENT_POLL_S)
         self._looked_s[partner] = loop.time()
 
     async def _waits(self, partner: PartnerId) -> bool:

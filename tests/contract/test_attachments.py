@@ -54,9 +54,7 @@ def upload(label: str, **changes) -> AttachmentRow:
 
 
 def begin(row: AttachmentRow, *, total_bytes: int = 1 << 40, max_uploads: int = 100) -> BeginUpload:
-    return BeginUpload(
-        row=row, wrapped_message_key=row.wrapped_key, total_bytes=total_bytes, max_uploads=max_uploads
-    )
+    return BeginUpload(row=row, wrapped_message_key=row.wrapped_key, total_bytes=total_bytes, max_uploads=max_uploads)
 
 
 def use(label: str, place: int = 0) -> AttachmentUse:
@@ -86,9 +84,9 @@ async def erase(store, sender, message_id) -> None:
 
 async def test_an_upload_begins_once_and_goes_on(store):
     row = upload("a")
-    assert await store.write(begin(row)) == (BeginStatus.BEGUN, row)
+    assert await store.write(begin(row)) is BeginStatus.BEGUN
     other = replace(upload("b"), upload_id=row.upload_id)
-    assert await store.write(begin(other)) == (BeginStatus.BEGUN, row)
+    assert await store.write(begin(other)) is BeginStatus.BEGUN
     assert await store.read(FindUpload(principal=SYSTEM, upload_id=row.upload_id)) == row
     assert await store.read(FindUpload(principal="system/other", upload_id=row.upload_id)) is None
     assert await store.read(FindAttachments((other.attachment_id,))) == ()
@@ -96,12 +94,12 @@ async def test_an_upload_begins_once_and_goes_on(store):
 
 async def test_there_is_room_for_so_much_and_so_many(store):
     await store.write(begin(upload("a")))
-    assert await store.write(begin(upload("b"), total_bytes=2 * SIZE - 1)) == (BeginStatus.FULL, None)
-    assert await store.write(begin(upload("b"), max_uploads=1)) == (BeginStatus.FULL, None)
+    assert await store.write(begin(upload("b"), total_bytes=2 * SIZE - 1)) is BeginStatus.FULL
+    assert await store.write(begin(upload("b"), max_uploads=1)) is BeginStatus.FULL
     elsewhere = upload("b", principal="system/other")
-    assert (await store.write(begin(elsewhere, max_uploads=1)))[0] is BeginStatus.BEGUN
+    assert await store.write(begin(elsewhere, max_uploads=1)) is BeginStatus.BEGUN
     # What has begun goes on although it is full by now.
-    assert (await store.write(begin(upload("a"), total_bytes=0)))[0] is BeginStatus.BEGUN
+    assert await store.write(begin(upload("a"), total_bytes=0)) is BeginStatus.BEGUN
     assert await store.read(AttachmentBytes(SYSTEM)) == (2 * SIZE, SIZE)
 
 

@@ -1,4 +1,4 @@
-"""Files between real gateways: handed in, sealed, fetched by the recipient, taken out equal; and every way it may fail."""
+"""Files between real gateways: handed in, sealed, fetched by the recipient, taken out equal; and how it may fail."""
 
 import asyncio
 import contextlib
@@ -32,9 +32,13 @@ LONGEST_S = 60.0
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    with file_gateways(tmp_path_factory.mktemp("files"), settings="attachments.max_mb = 128") as (th, la):
-        with client(th) as at_th, client(la) as at_la:
-            yield (th, at_th), (la, at_la)
+    base = tmp_path_factory.mktemp("files")
+    with (
+        file_gateways(base, settings="attachments.max_mb = 128") as (th, la),
+        client(th) as at_th,
+        client(la) as at_la,
+    ):
+        yield (th, at_th), (la, at_la)
 
 
 def files_of(gateway) -> list[Path]:
@@ -229,7 +233,6 @@ async def test_what_is_wrong_with_an_upload_is_told(pair):
     for what, frames, reason in cases:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await uploaded(th, *frames)
-            pytest.fail(what)
         assert error_of_call(raised.value).reason == reason, what
     too_large = pb.UploadAttachmentRequest(data=bytes(MIB + 5000))
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -324,9 +327,8 @@ def test_the_commands_move_a_file_and_tell_its_custody(pair, tmp_path):
     assert "key" not in put
     refused = th.ask("attachment", "put", str(source), "--type", PDF, "--out", str(tmp_path / "a.json"), expect=1)
     assert refused["error"]["reason"] == "USAGE"
-    from google.protobuf.json_format import Parse
-
     from concord.v1 import reference_pb2
+    from google.protobuf.json_format import Parse
 
     accepted = sent(at_th, Parse((tmp_path / "a.json").read_text(), reference_pb2.Attachment()))
     arrived(at_la, accepted.message_id)

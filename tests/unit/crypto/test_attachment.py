@@ -64,10 +64,14 @@ def damaged(header: bytes, chunks: list[bytes]):
 
 def test_nothing_else_opens():
     header, chunks = seal(content(3 * CHUNK + 7))
+    taken = []
     for name, changed_header, changed, size in damaged(header, chunks):
-        with pytest.raises(AttachmentRejected):
+        try:
             opened(changed_header, changed, size)
-            pytest.fail(name)
+            taken.append(name)
+        except AttachmentRejected:
+            continue
+    assert not taken
     with pytest.raises(AttachmentRejected):
         opened(header, chunks, 3 * CHUNK + 7, AttachmentKey(bytes(32)))
     with pytest.raises(AttachmentRejected):
