@@ -105,7 +105,7 @@ def test_a_file_of_64_mib_goes_through_in_flat_memory(pair, tmp_path):
     sealed = next(path for path in files_of(la) if path.stat().st_size > 64 * MIB)
     assert hashlib.sha256(sealed.read_bytes()).digest() == theirs.sealed_sha256
     assert sealed.stat().st_mode & 0o077 == 0
-    log = la.ask("log", "search", "--type", "ATTACHMENT_SHOWN")
+    log = la.ask("log", "search", "--type", "attachment-shown")
     assert any(theirs.sealed_sha256.hex() in str(entry) for entry in (log if isinstance(log, list) else [log]))
 
 
@@ -250,7 +250,8 @@ async def test_an_upload_goes_on_where_it_stopped_and_counts_once(pair):
     assert again.received_bytes == 2 * MIB
     # A power cut: what lies behind the last chunk that was written is not believed.
     th.kill()
-    part = next(path for path in files_of(th) if path.suffix == ".part")
+    size = 24 + 2 * (MIB + 17)
+    part = next(path for path in files_of(th) if path.suffix == ".part" and path.stat().st_size == size)
     with part.open("r+b") as file:
         file.seek(24 + MIB + 17 + 100)
         file.write(b"damage")
