@@ -16,13 +16,11 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.attached import AttachmentRules
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
 from gateway.exchange.expire import ExpiryService
-from gateway.exchange.fetch_attachment import FetchService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.mark_alert import AlertMarker
@@ -30,13 +28,12 @@ from gateway.exchange.own_card import renew_card
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.prove_receipt import ReceiptProver
 from gateway.exchange.quota import Quota
-from gateway.exchange.read_attachment import AttachmentReader
 from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
 from gateway.exchange.submit import SubmitService, take_all
-from gateway.exchange.upload_attachment import UploadService
+from gateway.file_services import FileServices, file_services
 from gateway.installation import OpenedHome
 from gateway.installation.applied import check_applied
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
@@ -49,10 +46,8 @@ from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
-from gateway.store.attachment_files import DirectoryFiles
 from gateway.telemetry.service import Telemetry, TelemetrySettings
 from gateway.translog.entry import EventType
-from gateway.workers.attachments import UrgentFirst
 from gateway.workers.coalesce import CoalescedSubmit
 from gateway.workers.connectors import Connectors, Supervised
 from gateway.workers.links import Links
@@ -115,15 +110,6 @@ class HeldKeyring:
     def recovered_card(self) -> SignedCard | None:
         """The last card of ours that the recovery key has signed."""
         return self.keyring.recovered_card
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileServices:
-    """What moves the files beside messages."""
-
-    uploads: UploadService
-    reader: AttachmentReader
-    fetch: FetchService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,32 +237,17 @@ async def assemble(opened: OpenedHome) -> Parts:
         observer=observer,
     )
     reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
-    rules = _attachment_rules(config)
-    stored_files = DirectoryFiles(config.attachments.directory or opened.home)
-    urgent = UrgentFirst(store)
-    files = FileServices(
-        uploads=UploadService(store=store, files=stored_files, clock=clock, keys=keys, pool=pool, rules=rules),
-        reader=AttachmentReader(
-            store=store,
-            files=stored_files,
-            codec=codec,
-            clock=clock,
-            reader=reader,
-            own=config.partner,
-            urgent=urgent.wait,
-        ),
-        fetch=FetchService(
-            store=store,
-            files=stored_files,
-            codec=codec,
-            clock=clock,
-            reader=reader,
-            directory=directory,
-            carrier=carrier,
-            identity=held.identity,
-            rules=rules,
-            urgent=urgent.wait,
-        ),
+    files = file_services(
+        config,
+        store=store,
+        codec=codec,
+        clock=clock,
+        keys=keys,
+        pool=pool,
+        reader=reader,
+        directory=directory,
+        carrier=carrier,
+        identity=held.identity,
     )
     submit = SubmitService(
         directory=directory,
@@ -366,16 +337,6 @@ async def assemble(opened: OpenedHome) -> Parts:
     await parts.use(keyring.destroy_past_grace(clock.now_ms(), KEY_GRACE_MS))
     log.info("gateway.assembled", partner=config.partner.code, store=config.store.partition("://")[0])
     return parts
-
-
-def _attachment_rules(config: Config) -> AttachmentRules:
-    section = config.attachments
-    return AttachmentRules(
-        max_bytes=section.max_mb << 20,
-        total_bytes=section.total_mb << 20,
-        keep_free_bytes=section.keep_free_mb << 20,
-        media_types=frozenset(section.media_types),
-    )
 
 
 def _telemetry_settings(config: Config) -> TelemetrySettings:

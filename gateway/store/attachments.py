@@ -5,44 +5,34 @@ as a message that is not erased names it, or its upload is young.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Integer, bindparam, delete, func, select, update
 
 from gateway.ids import MessageId, PartnerId
 from gateway.ports import (
-    AttachmentBytes,
     AttachmentRow,
     AttachmentState,
     AttachmentUse,
     BeginStatus,
     BeginUpload,
-    CustodyEvent,
-    CustodyRow,
     CustodyStep,
     EndUpload,
-    ErasingAttachments,
-    FindAttachments,
-    FindUpload,
     KeepAttachment,
-    NamedAttachments,
     NoteCustody,
     NoteErased,
-    OldUploads,
     PostponeWanted,
-    ReadCustody,
     RefuseAttachment,
     TakeWanted,
 )
+from gateway.store.attachment_tables import attachment, attachment_custody, attachment_use
 from gateway.store.log import add_log
 from gateway.store.statement import Insert, Lookup, Statement, constant
-from gateway.store.tables import attachment, attachment_custody, attachment_use, message_key
-from gateway.store.transaction import Row, Session, Transaction
+from gateway.store.transaction import Row, Transaction
 
 UPLOAD_ID_BYTES: Final = 16
 MAX_NAMING: Final = 16
 """Messages of which one is asked for a file; more may name it."""
-_ROW: Final = (*attachment.c, message_key.c.wrapped)
 _there: Final = attachment.c.state <= constant(AttachmentState.STORED)
 
 # The writer of an embedded store does not have the key store before it: only readers join the two.
@@ -54,22 +44,8 @@ BY_UPLOAD: Final = Statement(
         attachment.c.principal == bindparam("of_principal"), attachment.c.upload_id == bindparam("of_upload")
     )
 )
-READ_BY_ID: Final = Lookup(
-    lambda keys: (
-        select(*_ROW)
-        .outerjoin(message_key, message_key.c.key_id == attachment.c.key_id)
-        .where(attachment.c.attachment_id.in_(keys))
-    ),
-    attachment.c.attachment_id,
-)
-READ_BY_UPLOAD: Final = Statement(
-    select(*_ROW)
-    .outerjoin(message_key, message_key.c.key_id == attachment.c.key_id)
-    .where(attachment.c.principal == bindparam("of_principal"), attachment.c.upload_id == bindparam("of_upload"))
-)
-_total: Final = select(func.coalesce(func.sum(attachment.c.size_bytes), constant(0))).where(_there)
-TOTAL: Final = Statement(_total)
-TOTAL_OF: Final = Statement(_total.where(attachment.c.principal == bindparam("of_principal")))
+TOTAL_BYTES: Final = select(func.coalesce(func.sum(attachment.c.size_bytes), constant(0))).where(_there)
+TOTAL: Final = Statement(TOTAL_BYTES)
 OPEN_UPLOADS: Final = Statement(
     select(func.count())
     .select_from(attachment)
@@ -138,26 +114,10 @@ DROP_USES: Final = Statement(
 FORGET_KEY: Final = Statement(
     update(attachment).where(attachment.c.attachment_id == bindparam("of_id")).values(key_id=bindparam("no_key"))
 )
-OLD_UPLOADS: Final = Statement(
-    select(attachment.c.attachment_id)
-    .where(attachment.c.create_ms < bindparam("before_ms"), func.length(attachment.c.key_id) > constant(0))
-    .order_by(attachment.c.create_ms)
-    .limit(bindparam("max_rows", type_=Integer))
-)
-ERASING: Final = Statement(
-    select(attachment.c.attachment_id)
-    .where(attachment.c.state == constant(AttachmentState.ERASING))
-    .limit(bindparam("max_rows", type_=Integer))
-)
-CUSTODY: Final = Statement(
-    select(*attachment_custody.c)
-    .where(attachment_custody.c.attachment_id == bindparam("of_id"))
-    .order_by(attachment_custody.c.time_ms.desc(), attachment_custody.c.event.desc())
-    .limit(bindparam("max_rows", type_=Integer))
-)
 
 
-def _row_of(row: Row) -> AttachmentRow:
+def row_of(row: Row) -> AttachmentRow:
+    """Return what a row says; with a column behind it, its wrapped key too."""
     (attachment_id, state, principal, upload_id, size_bytes, chunk_bytes, create_ms, digest) = row[:8]
     key_id, sealed, attempts, retry_ms, reason = row[8:13]
     return AttachmentRow(
@@ -196,13 +156,20 @@ def _note(tx: Transaction, steps: Sequence[CustodyStep]) -> None:
     )
 
 
+def sum_of(row: Row | None) -> int:
+    """Return the number in a row that a sum always has."""
+    if row is None:
+        raise RuntimeError("a sum has no row")
+    return int(row[0])
+
+
 def begin_upload(tx: Transaction, operation: BeginUpload) -> BeginStatus:
     """Make the row of an upload, unless there is one, or no room."""
     row = operation.row
     known = tx.row(BY_UPLOAD, of_principal=row.principal, of_upload=row.upload_id)
     if known is not None:
         return BeginStatus.BEGUN
-    total, count = _sum(tx.row(TOTAL)), _sum(tx.row(OPEN_UPLOADS, of_principal=row.principal))
+    total, count = sum_of(tx.row(TOTAL)), sum_of(tx.row(OPEN_UPLOADS, of_principal=row.principal))
     if total + row.size_bytes > operation.total_bytes or count >= operation.max_uploads:
         return BeginStatus.FULL
     tx.insert(
@@ -344,7 +311,7 @@ def take_wanted(
     row = tx.row(DUE, now_ms=operation.now_ms)
     if row is None:
         return None
-    found = _row_of(row)
+    found = row_of(row)
     claimed = tx.run(CLAIM, of_id=found.attachment_id, old_retry_ms=found.retry_ms, new_retry_ms=operation.until_ms)
     if not claimed:
         return None
@@ -370,51 +337,3 @@ def note_erased(tx: Transaction, operation: NoteErased) -> None:
     for row in tx.look_up(BY_ID, [custody.attachment_id]):
         if _move(tx, custody.attachment_id, AttachmentState.ERASING, AttachmentState.ERASED, digest=row[7]):
             _note(tx, [custody])
-
-
-def find_attachments(session: Session, query: FindAttachments) -> tuple[AttachmentRow, ...]:
-    """Return rows by id."""
-    return tuple(_row_of(row) for row in session.look_up(READ_BY_ID, list(query.attachment_ids)))
-
-
-def find_upload(session: Session, query: FindUpload) -> AttachmentRow | None:
-    """Return the row of an upload."""
-    row = session.row(READ_BY_UPLOAD, of_principal=query.principal, of_upload=query.upload_id)
-    return None if row is None else _row_of(row)
-
-
-def old_uploads(session: Session, query: OldUploads) -> tuple[bytes, ...]:
-    """Return uploads whose time is over."""
-    rows: list[Any] = session.rows(OLD_UPLOADS, before_ms=query.before_ms, max_rows=query.max_rows)
-    return tuple(row[0] for row in rows)
-
-
-def attachment_bytes(session: Session, query: AttachmentBytes) -> tuple[int, int]:
-    """Return how much there is."""
-    return _sum(session.row(TOTAL)), _sum(session.row(TOTAL_OF, of_principal=query.principal))
-
-
-def _sum(row: Row | None) -> int:
-    if row is None:
-        raise RuntimeError("a sum has no row")
-    return int(row[0])
-
-
-def named_attachments(session: Session, query: NamedAttachments) -> tuple[bytes, ...]:
-    """Return what a message names."""
-    values = {"of_sender": query.sender.code, "of_message": query.message_id.raw}
-    return tuple(row[0] for row in session.rows(NAMED_BY, **values))
-
-
-def erasing_attachments(session: Session, query: ErasingAttachments) -> tuple[bytes, ...]:
-    """Return erased files whose bytes may still be there."""
-    return tuple(row[0] for row in session.rows(ERASING, max_rows=query.max_rows))
-
-
-def read_custody(session: Session, query: ReadCustody) -> tuple[CustodyRow, ...]:
-    """Return what was done with a file, the oldest first."""
-    rows = session.rows(CUSTODY, of_id=query.attachment_id, max_rows=query.max_rows)
-    return tuple(
-        CustodyRow(event=CustodyEvent(event), time_ms=time_ms, actor=actor, partner=partner, reason=reason)
-        for _, time_ms, event, actor, partner, reason in reversed(rows)
-    )
