@@ -41,6 +41,7 @@ from gateway.rpc.tokens import KeySource
 from gateway.telemetry import configure_logging
 from gateway.telemetry.meters import Meters
 from gateway.translog.entry import EventType
+from gateway.workers.attachments import fetch_attachments
 from gateway.workers.gauges import Gauges, LogLag
 from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
 from gateway.workers.log import integrate, prune_checkpoints, sign_checkpoints
@@ -137,6 +138,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
         asyncio.create_task(prune_checkpoints(parts.log_keeper), name="prune_checkpoints"),
         asyncio.create_task(refresh_cards(parts.store, parts.directory), name="refresh_cards"),
+        asyncio.create_task(fetch_attachments(parts.files.fetch, parts.store), name="fetch_attachments"),
         asyncio.create_task(tend_keys(administration.tend_keys), name="tend_keys"),
     ]
     workers.append(asyncio.create_task(parts.store_watch.run(), name="store_watch"))
@@ -245,6 +247,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             log_reading=parts.log_reader,
             clock=parts.clock,
             heard=parts.links.heard,
+            files=parts.files.reader,
         ),
         rejected=rejected,
         calls=calls,
@@ -264,6 +267,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             marking=parts.marker,
             submitters=parts.registry,
             calls=calls,
+            files=parts.files,
         ),
         audit=audit,
         rejected=rejected,

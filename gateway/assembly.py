@@ -32,7 +32,8 @@ from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
-from gateway.exchange.submit import SubmitService
+from gateway.exchange.submit import SubmitService, take_all
+from gateway.file_services import FileServices, file_services
 from gateway.installation import OpenedHome
 from gateway.installation.applied import check_applied
 from gateway.installation.connectors import CursorFile, PlannedConnector, plan_connectors
@@ -132,6 +133,7 @@ class Parts:
     reader: MessageReader
     acknowledge: AcknowledgeService
     marker: AlertMarker
+    files: FileServices
     expiry: ExpiryService
     connectors: Connectors
     pool: KeyPool
@@ -234,6 +236,19 @@ async def assemble(opened: OpenedHome) -> Parts:
         log=keeper,
         observer=observer,
     )
+    reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
+    files = file_services(
+        config,
+        store=store,
+        codec=codec,
+        clock=clock,
+        keys=keys,
+        pool=pool,
+        reader=reader,
+        directory=directory,
+        carrier=carrier,
+        identity=held.identity,
+    )
     submit = SubmitService(
         directory=directory,
         policy=policy,
@@ -246,9 +261,9 @@ async def assemble(opened: OpenedHome) -> Parts:
         ready=links.offer,
         offload=_offload,
         observer=observer,
+        check_files=take_all if config.attachments.by_other_means else files.uploads.check_uploaded,
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
-    reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
     marker = AlertMarker(store=store, clock=clock, own=config.partner)
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
@@ -300,6 +315,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         reader=reader,
         acknowledge=acknowledge,
         marker=marker,
+        files=files,
         pool=pool,
         keys_low=keys_low,
         log_keeper=keeper,

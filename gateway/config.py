@@ -19,7 +19,18 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from gateway.config_values import Authority, HostPort, ModeName, OtlpEndpoint, Partner, Section, SystemName, parse_toml
+from gateway.config_values import (
+    MEDIA_TYPES,
+    Authority,
+    HostPort,
+    MediaRange,
+    ModeName,
+    OtlpEndpoint,
+    Partner,
+    Section,
+    SystemName,
+    parse_toml,
+)
 from gateway.errors import ConfigInvalid, FieldInvalid
 from gateway.ids import AuthorityId
 from gateway.issuers import Issuer, check_issuers
@@ -27,6 +38,7 @@ from gateway.model.header import Mode
 
 CONFIG_FILE: Final = "concord.toml"
 DATABASE_DIRECTORY: Final = "data"
+ATTACHMENT_DIRECTORY: Final = "attachments"
 MAX_CONFIG_BYTES: Final = 256 * 1024
 """A hundred times what a large ministry writes; a mistaken path must not fill the memory."""
 NOT_SETTINGS: Final = frozenset({"CONCORD_HOME", "CONCORD_PASSPHRASE_FILE", "CONCORD_CORPUS", "CONCORD_TRACEBACK"})
@@ -115,6 +127,23 @@ class Limits(Section):
     """Submissions that may wait in memory to be sealed, in MiB; beyond it all but U0 are told to come back."""
 
 
+class Attachments(Section):
+    """Files that travel beside messages: what is taken, how much, and where it lies."""
+
+    directory: Path | None = None
+    """Where sealed files lie; beside the database of a home unless stated. Replicas share it. After load_config set."""
+    max_mb: int = Field(default=2048, ge=1, le=2048)
+    """Largest file, in MiB."""
+    total_mb: int = Field(default=65_536, ge=1, le=1 << 30)
+    """All files here, in MiB; beyond it none is taken or fetched. One partner's may be half of it."""
+    keep_free_mb: int = Field(default=1024, ge=0, le=1 << 30)
+    """Room on the disk, in MiB, that files leave for the database."""
+    by_other_means: bool = False
+    """Whether drafts may name files that were not uploaded here, because they travel otherwise, by courier perhaps."""
+    media_types: tuple[MediaRange, ...] = Field(default=MEDIA_TYPES, max_length=256)
+    """Kinds that are taken and fetched, as type/subtype or type/*."""
+
+
 class Config(BaseSettings):
     """All settings of one gateway, checked."""
 
@@ -136,6 +165,7 @@ class Config(BaseSettings):
     default_authority: Authority | None = None
     """For whom `concord send` speaks when --as is not given."""
     limits: Limits = Limits()
+    attachments: Attachments = Attachments()
     telemetry: TelemetrySection = TelemetrySection()
     clock_offset_ms: int = Field(default=0, ge=-86_400_000, le=86_400_000)
     """Shifts the clock, for tests of gateways whose clocks differ."""
@@ -236,6 +266,8 @@ def load_config(home: Path) -> Config:
         resolved["store"] = f"sqlite://{quote(str((home / DATABASE_DIRECTORY).absolute()))}"
     stated = "partners_dir" in config.model_fields_set
     resolved["partners_dir"] = (home / config.partners_dir).absolute() if stated else packaged_partners_dir()
+    lies = home / (config.attachments.directory or Path(DATABASE_DIRECTORY) / ATTACHMENT_DIRECTORY)
+    resolved["attachments"] = config.attachments.model_copy(update={"directory": lies.absolute()})
     named = {key: getattr(config.telemetry, key) for key in ("otlp_headers_file", "otlp_ca_file")}
     files = {key: (home / file).absolute() for key, file in named.items() if file is not None}
     if files:
@@ -317,6 +349,7 @@ _SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "issuer": Issuer,
     "connector": ConnectorSection,
     "limits": Limits,
+    "attachments": Attachments,
     "telemetry": TelemetrySection,
 }
 

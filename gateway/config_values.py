@@ -124,6 +124,28 @@ ModeName = Annotated[
 HostPort = Annotated[str, _checked(check_host_port)]
 OtlpEndpoint = Annotated[str, _checked(check_otlp_endpoint)]
 SystemName = Annotated[str, _checked(check_system_name)]
+MediaRange = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/([*]|[a-z0-9][a-z0-9!#$&^_.+-]{0,62})$")
+]
+MEDIA_TYPES: Final = (
+    "application/gzip",
+    "application/json",
+    "application/octet-stream",
+    "application/pdf",
+    "application/vnd.oasis.opendocument.spreadsheet",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/xml",
+    "application/zip",
+    "audio/*",
+    "image/*",
+    "message/rfc822",
+    "text/csv",
+    "text/plain",
+    "video/*",
+)
+"""What evidence comes as. Nothing that a machine runs when somebody opens it: programs, scripts, pages."""
 # Printable ASCII: what looks like another name is another name.
 TokenName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
 

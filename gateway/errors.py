@@ -86,6 +86,35 @@ class EnvelopeRejected(Rejected):
         """Which check failed. For our own log and tests; never sent."""
 
 
+class AttachmentRejected(Rejected):
+    """A file is not the one that was promised."""
+
+    # One public reason for whatever is wrong with a chunk, as for envelopes.
+    reason = "ATTACHMENT_REJECTED"
+    advice = "Compare size and SHA-256 of the file with those stated, and upload it again under another upload_id."
+
+    def __init__(self, step: str) -> None:
+        super().__init__("the file is damaged, incomplete or another one than was stated")
+        self.step = step
+        """Which check failed. For our own log and tests; never sent."""
+
+
+class AttachmentPending(Busy):
+    """The file of a received message has not arrived yet."""
+
+    reason = "ATTACHMENT_PENDING"
+    advice = "Wait: the gateway fetches it by itself; `concord attachment list` shows how far it is."
+
+
+class AttachmentRefused(Rejected):
+    """Files of this size or kind are not taken."""
+
+    reason = "ATTACHMENT_REFUSED"
+    advice = (
+        "See [attachments] in concord.toml; put what must travel together into one archive of a kind that is taken."
+    )
+
+
 class SuiteUnknown(Rejected):
     """The envelope names a cipher suite this gateway does not know."""
 

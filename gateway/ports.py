@@ -8,7 +8,7 @@ happens inside a transaction, because an operation cannot make one.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from enum import IntEnum
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
@@ -102,6 +102,17 @@ class AlertEntry:
     self_reference: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentUse:
+    """A file that a message names, as the store knows it: nothing of its name, content or key."""
+
+    attachment_id: bytes
+    place: int
+    """Among the attachments of the message, from 0."""
+    size_bytes: int
+    chunk_bytes: int
+
+
 # --- sending -------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +175,7 @@ class SealedMessage:
     log: LogEntry
     alert: AlertEntry | None = None
     """None: it is no alert."""
+    attachments: tuple[AttachmentUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,6 +548,8 @@ class ReceivedMessage:
     log: LogEntry
     alert: AlertEntry | None = None
     """As in SealedMessage."""
+    attachments: tuple[AttachmentUse, ...] = ()
+    """Files to be fetched from the sender from now on."""
 
 
 class ReceptionStatus(IntEnum):
@@ -1196,6 +1210,252 @@ class EraseDisclosure(Operation[bool]):
     """The erasure itself is a step."""
 
 
+# --- attachments ---------------------------------------------------------------------------------------------
+
+
+class AttachmentState(IntEnum):
+    """Where a file stands here. Numbers are stored."""
+
+    UPLOADING = 1
+    STORED = 2
+    WANTED = 3
+    """A received message names it; it is being fetched."""
+    REFUSED = 4
+    """Not what was promised, of a kind or size that is not taken, or not to be had."""
+    ERASING = 5
+    """No message names it any more; its bytes may still lie on disk."""
+    ERASED = 6
+
+
+class CustodyEvent(IntEnum):
+    """What this gateway did with a file. Numbers are stored."""
+
+    UPLOADED = 1
+    RELAYED = 2
+    RECEIVED = 3
+    REFUSED = 4
+    SHOWN = 5
+    ERASED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodyStep:
+    """A step of a file's custody, with its entry for the exchange log."""
+
+    attachment_id: bytes
+    event: CustodyEvent
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodyRow:
+    """A step of a file's custody as it is kept."""
+
+    event: CustodyEvent
+    time_ms: int
+    actor: str
+    partner: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentRow:
+    """A file as the store knows it. How it is called, and its key, is sealed."""
+
+    attachment_id: bytes
+    state: AttachmentState
+    principal: str
+    """Who uploaded it, or the partner whose message named it first."""
+    upload_id: bytes
+    size_bytes: int
+    """In clear."""
+    chunk_bytes: int
+    create_ms: int
+    digest: bytes
+    """SHA-256 of the sealed form once it is whole; empty before."""
+    key_id: bytes
+    """Of the key of an upload, in the key store; empty when it was received or may be used in no more messages."""
+    sealed: bytes
+    """Key, name and kind of an upload, under that key."""
+    wrapped_key: bytes | None
+    """That key, wrapped; None once erased, and in what TakeWanted returns."""
+    attempts: int
+    retry_ms: int
+    reason: str
+
+
+class BeginStatus(IntEnum):
+    """What became of BeginUpload."""
+
+    BEGUN = 1
+    """There is a row with this upload_id: this one, or one from before."""
+    FULL = 2
+    """The files here, or those of this caller, have reached their limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginUpload(Operation[BeginStatus]):
+    """Make the row of an upload, unless the caller has begun one under the same upload_id."""
+
+    row: AttachmentRow
+    wrapped_message_key: bytes | None
+    """As in SealedMessage."""
+    total_bytes: int
+    """All files here may have so many."""
+    max_uploads: int
+    """Of one caller, not in messages yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAttachment(Operation[bool]):
+    """A file is whole and on disk. False when nobody waits for it any more."""
+
+    attachment_id: bytes
+    digest: bytes
+    custody: CustodyStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefuseAttachment(Operation[bool]):
+    """A wanted file will not be fetched. False when nobody waits for it any more."""
+
+    attachment_id: bytes
+    reason: str
+    custody: CustodyStep
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCustody(Operation[None]):
+    """Record steps that change nothing else."""
+
+    steps: tuple[CustodyStep, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeWanted(Operation[tuple[AttachmentRow, tuple[tuple[PartnerId, MessageId], ...]] | None]):
+    """Take the wanted file that is due longest, for this process alone until an instant, with those that name it."""
+
+    now_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostponeWanted(Operation[bool]):
+    """Say when a wanted file may be taken again. False when it is not wanted any more."""
+
+    attachment_id: bytes
+    retry_ms: int
+    failed: bool
+    """Counts as an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndUpload(Operation[None]):
+    """Destroy the key of an upload. A file that messages name stays: their bodies have its key; another is erased."""
+
+    attachment_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoteErased(Operation[None]):
+    """The bytes of an erased file are gone."""
+
+    custody: CustodyStep
+
+
+@dataclass(frozen=True, slots=True)
+class FindAttachments(Query[tuple[AttachmentRow, ...]]):
+    """Rows by attachment_id."""
+
+    attachment_ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindUpload(Query[AttachmentRow | None]):
+    """The row of an upload."""
+
+    principal: str
+    upload_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldUploads(Query[tuple[bytes, ...]]):
+    """Ids of uploads that were begun before an instant and whose keys are still there."""
+
+    before_ms: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentBytes(Query[tuple[int, int]]):
+    """Bytes in clear of all files that are here or on their way, and of those that came from one principal."""
+
+    principal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedAttachments(Query[tuple[bytes, ...]]):
+    """Ids of the files that a message names; none when it is erased."""
+
+    sender: PartnerId
+    message_id: MessageId
+
+
+@dataclass(frozen=True, slots=True)
+class ErasingAttachments(Query[tuple[bytes, ...]]):
+    """Ids of erased files whose bytes may still lie on disk."""
+
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCustody(Query[tuple[CustodyRow, ...]]):
+    """What was done with a file, the oldest first, at most the newest so many."""
+
+    attachment_id: bytes
+    max_rows: int
+
+
+class AttachmentFiles(Protocol):
+    """Sealed files on disk, by attachment_id. Calls block: they run in a thread."""
+
+    def free_bytes(self) -> int:
+        """Return how much room the disk has."""
+        ...
+
+    def stored_bytes(self, attachment_id: bytes) -> int:
+        """Return the size of a file, whole or in part; 0 when there is none."""
+        ...
+
+    def read(self, attachment_id: bytes, offset: int, length: int) -> bytes:
+        """Return bytes of a file, fewer at its end, none when there is no such file.
+
+        Raises:
+            StoreUnavailable: The disk does not give them.
+        """
+        ...
+
+    def append(self, attachment_id: bytes, offset: int, data: bytes) -> None:
+        """Write at an offset of a partial file that is not beyond its end; what was behind it is gone.
+
+        Raises:
+            StoreUnavailable: The disk does not take it.
+        """
+        ...
+
+    def finish(self, attachment_id: bytes) -> None:
+        """Have a partial file on disk for good, and whole from now on.
+
+        Raises:
+            StoreUnavailable: The disk does not take it.
+        """
+        ...
+
+    def remove(self, attachment_id: bytes) -> None:
+        """Remove a file, whole or partial, if there is one."""
+        ...
+
+
 # --- encoding, carriers --------------------------------------------------------------------------------------
 
 
@@ -1365,6 +1625,21 @@ class Carrier(Protocol):
 
         Raises:
             PartnerUnreachable: No answer, or not the partner, or it has no such step.
+        """
+        ...
+
+
+@runtime_checkable
+class AttachmentCarrier(Protocol):
+    """A carrier that can also fetch files, which not every one can."""
+
+    def fetch_attachment(
+        self, identity: LinkIdentity, card: Card, message_id: MessageId, attachment_id: bytes, offset: int
+    ) -> AsyncIterator[bytes]:
+        """Yield the sealed form of a file from an offset on, piece by piece as they are taken.
+
+        Raises:
+            PartnerUnreachable: No answer, not the partner, it has no such file, or the line broke.
         """
         ...
 

@@ -28,6 +28,9 @@ from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_p
 CONNECT_TIMEOUT_S: Final = 5.0
 """Name, TCP, TLS and one call; a satellite link needs about 2 s."""
 CALL_TIMEOUT_S: Final = 10.0
+FETCH_TIMEOUT_S: Final = 3600.0
+PIECE_TIMEOUT_S: Final = 60.0
+"""Longer than a partner may let a file wait for what is urgent (10 s) and 256 KiB take at 64 kbit/s."""
 MAX_ANSWER_BYTES: Final = 4 << 20
 _DOMAIN: Final = "concord.v1"
 
@@ -153,6 +156,33 @@ class GrpcCarrier:
 
         return await self._try_endpoints(identity, card, ask, keep=False)
 
+    async def fetch_attachment(
+        self, identity: LinkIdentity, card: Card, message_id: MessageId, attachment_id: bytes, offset: int
+    ) -> AsyncIterator[bytes]:
+        """Yield the sealed form of a file from an offset on, over a connection of its own: no link waits for it.
+
+        Raises:
+            PartnerUnreachable: No answer, not the partner, it has no such file, or the line broke.
+        """
+
+        async def begin(_: str, channel: grpc.aio.Channel, stub: Any) -> tuple[grpc.aio.Channel, Any, Any]:
+            request = pb.FetchAttachmentRequest(message_id=message_id.raw, attachment_id=attachment_id, offset=offset)
+            call = stub.FetchAttachment(request, timeout=FETCH_TIMEOUT_S)
+            return channel, call, await asyncio.wait_for(call.read(), PIECE_TIMEOUT_S)
+
+        channel, call, answer = await self._try_endpoints(identity, card, begin, keep=True)
+        try:
+            while answer is not grpc.aio.EOF:
+                yield answer.data
+                answer = await asyncio.wait_for(call.read(), PIECE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _unreachable(card.partner, error) from None
+        except TimeoutError:
+            raise PartnerUnreachable(f"'{card.partner}' stopped in the middle of a file") from None
+        finally:
+            call.cancel()
+            await channel.close()
+
     async def probe(self, identity: LinkIdentity, card: Card) -> ProbeAnswer:
         """Ask the partner what it sees of us.
 
@@ -190,6 +220,8 @@ class GrpcCarrier:
                 kept = keep
             except grpc.aio.AioRpcError as error:
                 causes.append(f"{endpoint}: {cause_of(error)}")
+            except TimeoutError:
+                causes.append(f"{endpoint}: no answer in time")
             except (FieldInvalid, MessageMalformed) as error:
                 causes.append(f"{endpoint}: the answer breaks a rule: {error.text}")
             else:

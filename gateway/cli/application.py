@@ -15,6 +15,7 @@ import typer
 
 from gateway.cli import (
     alert,
+    attachment,
     backup,
     client,
     demo,
@@ -62,8 +63,8 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    nouns = (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, backup, client, policy, settings)
-    for noun in nouns:
+    first = (init, up, status, demo, send, inbox, outbox, partner, system, alert, attachment)
+    for noun in (*first, log, backup, client, policy, settings):
         noun.register(application)
     return application
 

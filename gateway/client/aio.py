@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import grpc
 from concord.v1 import exchange_service_pb2 as pb
-from concord.v1 import message_pb2
+from concord.v1 import message_pb2, reference_pb2
 from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from google.protobuf.message import Message
 
 from gateway.client.connection import OPTIONS, SERVICE, AccessToken, Credentials, Metadata, is_by_age
 from gateway.client.core import Handed, RetryPolicy, SubmitWindow, WatchPosition
-from gateway.client.errors import error_of_call
+from gateway.client.errors import Unreachable, error_of_call
+from gateway.client.files import FileSource, FileTarget
 from gateway.client.values import Accepted, Submitted, Watched, accepted_of, message_id_of, new_request_id
+from gateway.errors import GatewayError
 from gateway.ids import MessageId
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -177,6 +180,101 @@ class AsyncClient:
             finally:
                 call.cancel()
 
+    async def upload(
+        self, path: Path | str, media_type: str, *, name: str | None = None, upload_id: str | None = None
+    ) -> reference_pb2.Attachment:
+        """Hand in a file; return what the draft says of it. Goes on by itself where a line broke.
+
+        Args:
+            path: The file.
+            media_type: As type/subtype.
+            name: What the recipient is told; the file's own name unless given.
+            upload_id: Keep one (`new_request_id`) to go on after this program's own end.
+
+        Raises:
+            GatewayError: The refusal, or the line broke too often without progress.
+        """
+        source = await asyncio.to_thread(FileSource, path, media_type, name, upload_id)
+        furthest, failures = 0, 0
+        while True:
+            call = self._stub.UploadAttachment(
+                timeout=self._stream_age_s, metadata=await self._metadata("UploadAttachment")
+            )
+            error: GatewayError = Unreachable("the gateway ended the stream")
+            sending: asyncio.Task[None] | None = None
+            sent: BaseException | None = None
+            try:
+                await _write(call, source.begin)
+                while (answer := await _next(call)) is not None:
+                    if answer.HasField("attachment"):
+                        found: reference_pb2.Attachment = answer.attachment
+                        return found
+                    if sending is None:
+                        sending = asyncio.create_task(_send(call, source, answer.received_bytes))
+                    if answer.received_bytes > furthest:
+                        furthest, failures = answer.received_bytes, 0
+            except _Ended as ended:
+                error = error_of_call(ended.error)
+            finally:
+                call.cancel()
+                if sending is not None:
+                    sending.cancel()
+                    # What broke the stream is told by reading; only a file that cannot be read is told by sending.
+                    (sent,) = await asyncio.gather(sending, return_exceptions=True)
+            if isinstance(sent, GatewayError):
+                raise sent
+            failures += 1
+            await self._wait_or_raise(failures, error)
+
+    async def download(
+        self, message_id: MessageId | str | bytes, index: int, path: Path | str, *, sender: str = ""
+    ) -> reference_pb2.Attachment:
+        """Write a message's file to a path where nothing lies, and return what the message says of it.
+
+        Its digest is checked. What came of a try that failed lies beside the path, and the next one goes on from there.
+
+        Raises:
+            GatewayError: AttachmentPending while the gateway has not got it; another refusal.
+        """
+        target, failures = FileTarget(path), 0
+        try:
+            while not target.whole:
+                request = target.request(message_id_of(message_id).raw, sender, index)
+                call = self._stub.DownloadAttachment(
+                    request, timeout=self._stream_age_s, metadata=await self._metadata("DownloadAttachment")
+                )
+                error: GatewayError = Unreachable("the gateway ended the stream")
+                try:
+                    while (answer := await _next(call)) is not None:
+                        await asyncio.to_thread(target.take, answer)
+                except _Ended as ended:
+                    error = error_of_call(ended.error)
+                finally:
+                    call.cancel()
+                if not target.whole:
+                    failures = 1 if target.offset > request.offset else failures + 1
+                    await self._wait_or_raise(failures, error)
+            return await asyncio.to_thread(target.finish)
+        finally:
+            target.close()
+
+    async def attachments(
+        self, message_id: MessageId | str | bytes, *, sender: str = ""
+    ) -> tuple[pb.AttachmentView, ...]:
+        """Return the files of a message and where each stands.
+
+        Raises:
+            NotFound: There is no such message for this system.
+        """
+        request = pb.ListAttachmentsRequest(message_id=message_id_of(message_id).raw, sender=sender)
+        return tuple((await self._call("ListAttachments", request)).attachments)
+
+    async def _wait_or_raise(self, failures: int, error: GatewayError) -> None:
+        delay_ms = self._retry.delay_ms(failures, error)
+        if delay_ms is None:
+            raise error
+        await _sleep_ms(delay_ms)
+
     async def watch(self, cursor: str | None = None) -> AsyncIterator[Watched]:
         """Yield events after a cursor, first those stored, then each as it comes, over restarts of the gateway too.
 
@@ -230,7 +328,7 @@ class _Ended(Exception):
         self.error = error
 
 
-async def _write(call: Any, frame: pb.SubmitMessagesRequest) -> None:
+async def _write(call: Any, frame: pb.SubmitMessagesRequest | pb.UploadAttachmentRequest) -> None:
     """Send a frame.
 
     Raises:
@@ -256,6 +354,18 @@ async def _next(call: Any) -> Any:
     except grpc.RpcError as error:
         raise _Ended(error) from None
     return None if answer is grpc.aio.EOF else answer
+
+
+async def _send(call: Any, source: FileSource, offset: int) -> None:
+    """Send a file from an offset on.
+
+    Raises:
+        _Ended: The stream failed.
+        ConfigInvalid: The file cannot be read.
+    """
+    frames = source.frames(offset)
+    while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+        await _write(call, frame)
 
 
 async def _each(drafts: Iterable[Handed] | AsyncIterable[Handed]) -> AsyncIterator[Handed]:

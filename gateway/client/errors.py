@@ -186,7 +186,7 @@ def make_error(reason: str, said: Told, metadata: Any = None) -> GatewayError | 
             error.partner = _cut(data.get("partner", ""))
         case errors.QuotaExceeded():
             error.retry_after_ms = said.retry_after_ms or 0
-        case errors.EnvelopeRejected():
+        case errors.EnvelopeRejected() | errors.AttachmentRejected():
             error.step = ""
         case _:
             pass

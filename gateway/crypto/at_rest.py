@@ -22,6 +22,7 @@ _TAG_BYTES: Final = 16
 _KEY_BYTES: Final = 32
 _CONTENT: Final = pae(AT_REST, b"content")
 _RECORD: Final = pae(AT_REST, b"record")
+_UPLOAD: Final = pae(AT_REST, b"upload")
 
 _encrypt = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt
 _decrypt = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt
@@ -100,6 +101,20 @@ def open_record(key: MessageKey, sealed: bytes) -> bytes:
         StoreCorrupt: Damaged, or of another message.
     """
     return _open(key, sealed, _RECORD)
+
+
+def seal_upload(key: MessageKey, described: bytes) -> bytes:
+    """Return what an uploaded file is called and its key, under the key of the upload."""
+    return _seal(key, described, _UPLOAD)
+
+
+def open_upload(key: MessageKey, sealed: bytes) -> bytes:
+    """Return what an uploaded file is called and its key.
+
+    Raises:
+        StoreCorrupt: Damaged, or of another upload.
+    """
+    return _open(key, sealed, _UPLOAD)
 
 
 def open_stored_body(content_key: ContentKey, header_bytes: bytes, ciphertext: bytes, codec: HeaderDecoder) -> bytes:

@@ -16,6 +16,7 @@ ENCAPSULATION: Final = "concord/encapsulation/v1"
 WRAP: Final = "concord/wrap/v1"
 CARD: Final = "concord/card/v1"
 AT_REST: Final = "concord/at-rest/v1"
+ATTACHMENT: Final = "concord/attachment/v1"
 LOG_FACET: Final = "concord/log-facet/v1"
 FINGERPRINT: Final = "concord/fingerprint/v1"
 

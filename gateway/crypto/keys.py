@@ -99,6 +99,13 @@ class ContentKey(_Secret):
 
 
 @final
+class AttachmentKey(_Secret):
+    """Encrypts the chunks of one file, and nothing else."""
+
+    __slots__ = ()
+
+
+@final
 class MessageKey(_Secret):
     """Encrypts one message at rest. Destroying it erases the message."""
 

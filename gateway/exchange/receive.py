@@ -27,6 +27,7 @@ from gateway.errors import (
     PolicyDenied,
 )
 from gateway.exchange.alert_chains import entry_of
+from gateway.exchange.attached import uses_of
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.judged import Judged
 from gateway.exchange.key_pool import KeyPool
@@ -388,4 +389,5 @@ class ReceiveService:
             hold_until_ms=now_ms + HOLD_MS[header.urgency],
             log=log,
             alert=entry_of(body, self._keys.current.key_encryption),
+            attachments=uses_of(body),
         )

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from gateway.crypto.at_rest import open_content, open_record, seal_content, seal_record
 from gateway.crypto.envelope import SealedBatch, SealedEnvelope, SealedRecord
 from gateway.crypto.keys import KeyEncryptionKey
+from gateway.exchange.attached import uses_of
 from gateway.exchange.key_pool import KeyPool, unwrap
 from gateway.exchange.steps import described, step
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
@@ -118,6 +119,7 @@ def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | No
             for record in sealed.records
         ),
         alert=entry,
+        attachments=uses_of(draft.body),
         log=step(
             EventType.MESSAGE_RELEASED,
             header.create_ms,

@@ -30,7 +30,7 @@ from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
 from gateway.exchange.threads import Continuation, Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
-from gateway.model.message import Draft
+from gateway.model.message import Body, Draft
 from gateway.model.rules import check_draft
 from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import (
@@ -88,6 +88,10 @@ class Validation:
     """The message whose place it would take."""
 
 
+async def take_all(_: Body) -> None:
+    """Take whatever files a body names."""
+
+
 class Policy(Protocol):
     """Decides what may leave."""
 
@@ -112,6 +116,7 @@ class SubmitService:
     Args:
         ready: Told of each envelope once it is durable, so that an open link can send it without reading it back.
         offload: Runs a function away from the event loop and returns its result.
+        check_files: Raises FieldInvalid for a body that names a file which was not uploaded.
     """
 
     def __init__(
@@ -128,8 +133,10 @@ class SubmitService:
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
         observer: Observer = UNOBSERVED,
+        check_files: Callable[[Body], Awaitable[None]] = take_all,
     ) -> None:
         self._observer = observer
+        self._check_files = check_files
         self._directory = directory
         self._policy = policy
         self._store = store
@@ -150,6 +157,7 @@ class SubmitService:
         """
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
+        await self._check_files(draft.body)
         (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
         if isinstance(continued, GatewayError):
             raise continued
@@ -182,6 +190,7 @@ class SubmitService:
         for index, submission in enumerate(submissions):
             try:
                 expire_ms = self._check(submission, now_ms)
+                await self._check_files(submission.draft.body)
             except GatewayError as error:
                 answers[index] = await self._repeated(submission) or error
                 continue

@@ -13,6 +13,7 @@ from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.message import Draft
 from gateway.ports import EventRow, MessageRow, SubmissionResult
+from gateway.rpc.attachment_methods import AttachmentMethods, Files, may_see
 from gateway.rpc.callers import Caller
 from gateway.rpc.convert.field import partner_from_text
 from gateway.rpc.convert.message import draft_from_proto
@@ -71,7 +72,7 @@ class Marking(Protocol):
     async def mark(self, sender: PartnerId, message_id: MessageId, event: AlertEvent, *, actor: str) -> AlertState: ...
 
 
-class ExchangeServicer:
+class ExchangeServicer(AttachmentMethods):
     """Lets national systems submit, follow and take over messages.
 
     Args:
@@ -89,7 +90,9 @@ class ExchangeServicer:
         marking: Marking,
         submitters: Mapping[str, Submitter],
         calls: Calls = UNWATCHED,
+        files: Files | None = None,
     ) -> None:
+        super().__init__(own, files, self._submitter)
         self._calls = calls
         self._own = own
         self._submitting = submitting
@@ -163,7 +166,7 @@ class ExchangeServicer:
         """Return one message: a received one, or one that the caller's authorities sent."""
         sender = partner_from_text(request.sender, "sender") if request.sender else self._own
         opened = await self._reading.open(sender, MessageId(request.message_id))
-        if not _may_see(opened.stored.row, self._submitter(caller)):
+        if not may_see(opened.stored.row, self._submitter(caller)):
             raise NotFound("no such message")
         await self._reading.note_shown([opened], actor=caller.principal)
         return pb.GetMessageResponse(message=opened_to_proto(opened))
@@ -173,7 +176,7 @@ class ExchangeServicer:
         submitter = self._submitter(caller)
         sent = {pb.DIRECTION_SENT: True, pb.DIRECTION_RECEIVED: False}.get(request.direction)
         rows, token = await self._reading.list(sent=sent, page_size=request.page_size, page_token=request.page_token)
-        shown = [row_to_proto(row) for row in rows if _may_see(row, submitter)]
+        shown = [row_to_proto(row) for row in rows if may_see(row, submitter)]
         await self._reading.note_listed(actor=caller.principal, count=len(shown))
         return pb.ListMessagesResponse(messages=shown, next_page_token=token)
 
@@ -188,7 +191,7 @@ class ExchangeServicer:
             with_body = [
                 opened
                 for row, opened in zip(rows, found, strict=True)
-                if opened is not None and row.type == RECEIVED and _may_see(opened.stored.row, submitter)
+                if opened is not None and row.type == RECEIVED and may_see(opened.stored.row, submitter)
             ]
             await self._reading.note_shown(with_body, actor=caller.principal)
             seen = (_event(row, opened, submitter) for row, opened in zip(rows, found, strict=True))
@@ -245,13 +248,6 @@ def _event(row: EventRow, opened: OpenedMessage | None, submitter: Submitter) ->
     if opened is None:
         # Erased since: that it came or went is still told, without its content.
         return event_to_proto(row, None) if row.type == RECEIVED else None
-    if not _may_see(opened.stored.row, submitter):
+    if not may_see(opened.stored.row, submitter):
         return None
     return event_to_proto(row, opened_to_proto(opened) if row.type == RECEIVED else None)
-
-
-def _may_see(row: MessageRow, submitter: Submitter) -> bool:
-    """What came in is for all systems of the state; what went out is for those who speak for its authority."""
-    if not row.sent or row.submitter == submitter.principal:
-        return True
-    return any(authority.name == row.authority for authority in submitter.authorities)

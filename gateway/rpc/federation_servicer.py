@@ -15,12 +15,13 @@ from gateway.errors import (
     LogForked,
     LogInconsistent,
     LogRolledBack,
+    NotFound,
     PartnerLogWentBack,
     Rejected,
 )
 from gateway.exchange.quota import Quota
 from gateway.exchange.read_log import ProvedEntry
-from gateway.ids import PartnerId
+from gateway.ids import MessageId, PartnerId
 from gateway.model.header import Urgency
 from gateway.model.partner import SignedCard
 from gateway.ports import Deferral, FrameAnswer, OutgoingFrame, ShownLogs, ShownProof
@@ -84,6 +85,14 @@ class LogReading(Protocol):
     async def prove_leaf(self, leaf: bytes, message_id: bytes, partner: PartnerId) -> ProvedEntry: ...
 
 
+class Files(Protocol):
+    """What is needed of exchange.read_attachment.AttachmentReader."""
+
+    def serve(
+        self, partner: PartnerId, message_id: MessageId, attachment_id: bytes, offset: int
+    ) -> AsyncIterator[bytes]: ...
+
+
 class FederationServicer:
     """Takes in what partners send and exchanges cards.
 
@@ -100,7 +109,9 @@ class FederationServicer:
         log_reading: LogReading,
         clock: Clock,
         heard: Callable[[PartnerId], None] = lambda _: None,
+        files: Files | None = None,
     ) -> None:
+        self._files = files
         self._receiving = receiving
         self._cards = cards
         self._log = log
@@ -182,6 +193,18 @@ class FederationServicer:
         record = proved.record
         shown = "" if record.event is None else to_json(disclose(record.event, record.salts, SHOWN_TO_PARTNERS))
         return pb.ProveReceiptResponse(leaf=record.leaf, proof=proved.proof, disclosure=shown)
+
+    async def fetch_attachment(
+        self, request: pb.FetchAttachmentRequest, caller: Caller
+    ) -> AsyncIterator[pb.FetchAttachmentResponse]:
+        """Give a recipient the sealed form of a file."""
+        partner = _partner(caller)
+        self._heard(partner)
+        if self._files is None:
+            raise NotFound("no such attachment")
+        pieces = self._files.serve(partner, MessageId(request.message_id), request.attachment_id, request.offset)
+        async for piece in pieces:
+            yield pb.FetchAttachmentResponse(data=piece)
 
 
 def _partner(caller: Caller) -> PartnerId:

@@ -106,6 +106,10 @@ STREAM_AGE_S: Final = 3600.0
 MAX_LINKS: Final = 2
 """A partner has one link, and for a moment two when it begins anew. Each may hold several frames of 4 MiB in memory."""
 MAX_SUBMITTING: Final = 8
+UPLOAD_BYTES: Final = (1 << 20) + SMALL_BYTES
+"""A piece of a file of 1 MiB with the fields around it."""
+MAX_FILES: Final = 8
+"""Files that one caller may send or fetch at once: each holds a chunk of at most 4 MiB in memory."""
 MAX_WATCHING: Final = 64
 """Such a stream holds no requests."""
 
@@ -169,6 +173,9 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.ExchangeService.WatchMessages": _stream(_READ),
     "concord.v1.ExchangeService.AcknowledgeMessage": _unary(_READ),
     "concord.v1.ExchangeService.MarkAlert": _unary(_READ),
+    "concord.v1.ExchangeService.UploadAttachment": _stream(_SUBMIT, UPLOAD_BYTES, max_streams=MAX_FILES),
+    "concord.v1.ExchangeService.DownloadAttachment": _stream(_READ, max_streams=MAX_FILES),
+    "concord.v1.ExchangeService.ListAttachments": _unary(_READ),
     "concord.v1.ApprovalService.ListApprovals": _unary(_APPROVALS, offered=False),
     "concord.v1.AuditService.GetHead": _unary(_AUDIT),
     "concord.v1.AuditService.SearchEntries": _unary(_AUDIT),
@@ -186,6 +193,7 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.FederationService.Probe": _unary(_FEDERATION),
     "concord.v1.FederationService.ExchangeCheckpoints": _unary(_FEDERATION, CHECKPOINTS_BYTES),
     "concord.v1.FederationService.ProveReceipt": _unary(_FEDERATION),
+    "concord.v1.FederationService.FetchAttachment": _stream(_FEDERATION, max_streams=MAX_FILES),
     "concord.v1.AdminService.GetStatus": _unary(_ADMIN),
     "concord.v1.AdminService.ListOutbox": _unary(_ADMIN),
     "concord.v1.AdminService.ListPartners": _unary(_ADMIN),

@@ -22,6 +22,7 @@ from gateway.ports import (
     WaitingReceipts,
 )
 from gateway.store.alerts import Arrival, doubts, place_alerts
+from gateway.store.attachments import want_attachments
 from gateway.store.events import MESSAGE_RECEIVED
 from gateway.store.leases import check_epoch
 from gateway.store.log import add_log
@@ -177,6 +178,8 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
             log.append(message.log)
             if message.alert is not None:
                 alerts.append(_arrival(operation.sender, message, message.alert, held=held))
+            if message.attachments:
+                want_attachments(tx, sender, message_id, message.attachments, now_ms)
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
                 shown.append((sender, thread, message.digest))

@@ -19,6 +19,7 @@ from gateway.ports import (
     ThreadHeads,
 )
 from gateway.store.alerts import Arrival, place_alerts
+from gateway.store.attachments import use_attachments
 from gateway.store.log import add_log
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
@@ -166,6 +167,9 @@ def _store(tx: Transaction, messages: Sequence[SealedMessage], encapsulations: d
         max(message.create_ms for message in messages),
         ours=True,
     )
+    for message in messages:
+        if message.attachments:
+            use_attachments(tx, sender_of(message), message.message_id.raw, message.attachments)
     add_log(tx, [message.log for message in messages])
     for place in places:
         # After the inserts: a row of this very group may have been overtaken by a more urgent one.

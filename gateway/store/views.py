@@ -19,6 +19,7 @@ from gateway.ports import (
     StoredMessage,
 )
 from gateway.store.alerts import STANDING, standing_columns
+from gateway.store.attachments import drop_uses
 from gateway.store.log import add_log
 from gateway.store.rows import check_row, unpack_proof
 from gateway.store.statement import Statement, constant
@@ -262,5 +263,6 @@ def erase_message(tx: Transaction, operation: EraseMessage) -> bool:
     if row is None:
         return False
     tx.erase_key(row[0])
+    drop_uses(tx, operation.sender.code, operation.message_id.raw)
     add_log(tx, [operation.log])
     return True

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import psutil
 
 from tests.bench import bulk
+from tests.bench.attachment import figures as attachment_figures
 from tests.bench.cap import parse_per_s
 from tests.bench.exchange import Exchange
 from tests.bench.fanout import fanout_s
@@ -40,6 +41,7 @@ class Size:
     stored: int
     logged: tuple[int, int]
     """Entries of the exchange log; a shared store is measured at the first size only."""
+    file_bytes: int
 
 
 FULL = Size(
@@ -51,9 +53,18 @@ FULL = Size(
     backlog=100_000,
     stored=1_000_000,
     logged=(100_000, 1_000_000),
+    file_bytes=256 << 20,
 )
 QUICK = Size(
-    rounds=2, streamed=2_000, unary=600, alone=25, alerts=2, backlog=5_000, stored=20_000, logged=(4_000, 20_000)
+    rounds=2,
+    streamed=2_000,
+    unary=600,
+    alone=25,
+    alerts=2,
+    backlog=5_000,
+    stored=20_000,
+    logged=(4_000, 20_000),
+    file_bytes=16 << 20,
 )
 """About a minute: shows that everything runs; its figures are rough, and those of large stores are of small ones."""
 
@@ -139,6 +150,13 @@ def log(size: Size) -> Figures:
     return sqlite_figures({"1e5": small, "1e6": large}, note) | postgres_figures({"1e5": small}, note)
 
 
+def attachment(size: Size) -> Figures:
+    """Carry a file from one gateway to another."""
+    figures, said = attachment_figures(size.file_bytes, size.rounds)
+    note(said)
+    return figures
+
+
 PARTS: dict[str, Callable[[Size], Figures]] = {
     "rates": rates,
     "fanout": fanout,
@@ -146,6 +164,7 @@ PARTS: dict[str, Callable[[Size], Figures]] = {
     "million": million,
     "cap": cap,
     "log": log,
+    "attachment": attachment,
 }
 
 KEYS = (
@@ -172,6 +191,10 @@ KEYS = (
     "log_postgresql.integrate_per_s_at_1e5",
     "log_postgresql.prove_ms_at_1e5",
     "log_postgresql.check_per_s_at_1e5",
+    "attachment_floor.mib_per_s",
+    "attachment.mib_per_s",
+    "attachment.ratio_to_floor",
+    "attachment_upload.mib_per_s",
 )
 
 

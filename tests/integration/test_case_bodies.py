@@ -66,7 +66,12 @@ def pair(tmp_path_factory):
     for own, other in (("th", "la"), ("la", "th")):
         with (base / "partners" / f"{own}.toml").open("a", encoding="utf-8") as profile:
             profile.write(AGREEMENT.format(own=own, other=other))
-    th, la = (QuickGateway(code, base / code, settings='partners_dir = "../partners"') for code in ("th", "la"))
+    # The files that these bodies name were never uploaded.
+    files = {"CONCORD_ATTACHMENTS__BY_OTHER_MEANS": "true"}
+    th, la = (
+        QuickGateway(code, base / code, settings='partners_dir = "../partners"', environment=files)
+        for code in ("th", "la")
+    )
     try:
         th.init()
         la.init()

@@ -156,7 +156,7 @@ def test_database_password_is_shown_nowhere(tmp_path):
 
 def test_every_key_is_explained_in_the_reference():
     text = (Path(__file__).parents[3] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
-    sections = {"listen", "public", "system", "connector", "limits", "telemetry"}
+    sections = {"listen", "public", "system", "connector", "limits", "attachments", "telemetry"}
     for name, field in Config.model_fields.items():
         if name not in sections:
             assert f"| `{name}` |" in text

@@ -81,6 +81,8 @@ def test_the_numbers_of_event_types_never_change():
         "MESSAGE_SHOWN": 60, "LIST_SHOWN": 61, "LOG_SEARCHED": 62, "LOG_EXPORTED": 63, "LOG_PROVED": 64,
         "DISCLOSURE_ERASED": 65,
         "PARTNER_CHECKPOINT_SEEN": 70,
+        "ATTACHMENT_UPLOADED": 80, "ATTACHMENT_RELAYED": 81, "ATTACHMENT_RECEIVED": 82, "ATTACHMENT_REFUSED": 83,
+        "ATTACHMENT_SHOWN": 84, "ATTACHMENT_ERASED": 85,
     }  # fmt: skip
 
 
