@@ -17,6 +17,7 @@ from gateway.cli import (
     alert,
     backup,
     client,
+    decide,
     demo,
     inbox,
     init,
@@ -62,7 +63,10 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    nouns = (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, backup, client, policy, settings)
+    nouns = (
+        *(init, up, status, demo, send, inbox, outbox, decide, partner, system, alert, log),
+        *(backup, client, policy, settings),
+    )
     for noun in nouns:
         noun.register(application)
     return application

@@ -92,6 +92,8 @@ def register(application: typer.Typer) -> None:
                 return show_validation(call, draft, validate(admin, draft))
             accepted, request = submit(admin, draft, request_id)
             show_accepted(call, accepted, request, draft, done=not wait)
+            if accepted.HasField("held"):
+                return None
             if reading.alert.references:
                 view = admin.delivery(accepted.message_id).message
                 if view.predecessor:
@@ -317,8 +319,13 @@ def show_accepted(
     call: Call, accepted: "SubmitMessageResponse", request_id: str, draft: "Draft", *, done: bool
 ) -> None:
     """Print that the message is on disk."""
-    if done:
+    if done or accepted.HasField("held"):
         call.output.record(accepted_data(accepted, request_id, draft.recipients))
+    if accepted.HasField("held"):
+        call.output.text(f"{id_text(accepted.message_id)}  kept for officers: nothing has left")
+        for need in accepted.held.needs:
+            call.output.text(f"  {need.number} of {', '.join(need.roles)} must decide on {need.rule_id}")
+        return
     call.output.text(
         f"{id_text(accepted.message_id)}  submitted, released and sealed for {_listed(draft)}: it is not lost any more"
     )
@@ -338,7 +345,13 @@ def accepted_data(
         "content_commitment": accepted.content_commitment.hex(),
         "create_time": instant(accepted, "create_time"),
         "expire_time": instant(accepted, "expire_time"),
+        **({"held": held_data(accepted)} if accepted.HasField("held") else {}),
     }
+
+
+def held_data(accepted: "SubmitMessageResponse") -> list[dict[str, Any]]:
+    """Return what a held draft waits for as plain data."""
+    return [{"rule_id": need.rule_id, "roles": list(need.roles), "number": need.number} for need in accepted.held.needs]
 
 
 def watch(

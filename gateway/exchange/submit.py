@@ -20,6 +20,7 @@ from gateway.errors import (
     MessageTooLarge,
     PolicyDenied,
     RequestIdReused,
+    StateConflict,
 )
 from gateway.exchange.alert_chains import AlertChains, entry_of
 from gateway.exchange.directory import PartnerDirectory
@@ -27,12 +28,12 @@ from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
+from gateway.exchange.sealed_rows import ReadyEnvelope, Release, rows_of
 from gateway.exchange.threads import Continuation, Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.message import Draft
 from gateway.model.rules import check_draft
-from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.policy.decision import Allow, Decided, Decision, Deny, Hold
 from gateway.ports import (
     AlertEntry,
     Codec,
@@ -74,6 +75,8 @@ class Submission:
     draft: Draft
     trace: bytes = b""
     """Trace context of the call; empty when it is not sampled."""
+    release: Release | None = None
+    """Set when officers have decided that a held draft leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,14 @@ class Policy(Protocol):
     """Decides what may leave."""
 
     def outgoing(self, draft: Draft) -> Decision: ...
+    def releasing(self, draft: Draft, decided: Decided) -> Decision: ...
     def default_lifetime_ms(self, draft: Draft) -> int: ...
+
+
+class Holding(Protocol):
+    """Keeps a draft until officers have decided; see exchange.hold."""
+
+    async def hold(self, submission: Submission, draft: Draft, expire_ms: int, hold: Hold) -> SubmissionResult: ...
 
 
 @dataclass(slots=True)
@@ -112,6 +122,7 @@ class SubmitService:
     Args:
         ready: Told of each envelope once it is durable, so that an open link can send it without reading it back.
         offload: Runs a function away from the event loop and returns its result.
+        holding: Keeps what officers must release; without it such drafts are refused.
     """
 
     def __init__(
@@ -128,8 +139,10 @@ class SubmitService:
         ready: Callable[[ReadyEnvelope], None],
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
         observer: Observer = UNOBSERVED,
+        holding: Holding | None = None,
     ) -> None:
         self._observer = observer
+        self._holding = holding
         self._directory = directory
         self._policy = policy
         self._store = store
@@ -148,6 +161,21 @@ class SubmitService:
         Raises:
             GatewayError: As `submit` would answer, except policy, which is in the result.
         """
+        draft, expire_ms = await self.examined(submitter, draft)
+        return Validation(
+            decision=self._policy.outgoing(draft),
+            body_bytes=len(draft.body_bytes),
+            recipients=draft.recipients,
+            expire_ms=expire_ms,
+            supersedes=draft.supersedes.message_id if draft.supersedes is not None else None,
+        )
+
+    async def examined(self, submitter: Submitter, draft: Draft) -> tuple[Draft, int]:
+        """Return a draft with what it continues named, and when it expires, after every check but policy.
+
+        Raises:
+            GatewayError: As `submit` would answer.
+        """
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
         (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
@@ -159,13 +187,7 @@ class SubmitService:
         threads = await Threads.read(self._store, self._directory.own, [item])
         if threads is not None:
             _check_continuation(threads, item)
-        return Validation(
-            decision=self._policy.outgoing(draft),
-            body_bytes=len(draft.body_bytes),
-            recipients=draft.recipients,
-            expire_ms=expire_ms,
-            supersedes=draft.supersedes.message_id if draft.supersedes is not None else None,
-        )
+        return draft, expire_ms
 
     async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
         """Accept what may leave; answer each submission with its result or its error, in order.
@@ -182,10 +204,13 @@ class SubmitService:
         for index, submission in enumerate(submissions):
             try:
                 expire_ms = self._check(submission, now_ms)
+            except ApprovalRequired as error:
+                answers[index] = await self._repeated(submission) or await self._held(submission, error, now_ms)
+                continue
             except GatewayError as error:
                 answers[index] = await self._repeated(submission) or error
                 continue
-            message_id = MessageId.new(now_ms)
+            message_id = MessageId.new(now_ms) if submission.release is None else submission.release.message_id
             thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
             entry = entry_of(submission.draft.body, self._keys.current.key_encryption)
             jobs.append(_Job(index, submission, expire_ms, message_id, thread_id, entry))
@@ -244,6 +269,8 @@ class SubmitService:
                     answers[job.index] = RequestIdReused("this request_id was used before for another draft")
                 case SubmissionStatus.HEAD_MOVED:
                     again.append(job)
+                case SubmissionStatus.DECIDED_OTHERWISE:
+                    answers[job.index] = ConcurrentUpdate("somebody else has done something to it in between")
         return again
 
     def _seal_keys(
@@ -270,6 +297,10 @@ class SubmitService:
         for job, draft in zip(jobs, found, strict=True):
             if isinstance(draft, GatewayError):
                 answers[job.index] = await self._repeated(job.submission) or draft
+                continue
+            if draft is not job.submission.draft and job.submission.release is not None:
+                # Officers have approved a draft that takes the place of one alert, and by now another has done so.
+                answers[job.index] = StateConflict("what it continues has changed: possible is to propose a new draft")
                 continue
             if draft is not job.submission.draft:
                 job.submission = replace(job.submission, draft=draft)
@@ -300,15 +331,36 @@ class SubmitService:
     def _check(self, submission: Submission, now_ms: int) -> int:
         draft = submission.draft
         expire_ms = self._check_draft(submission.submitter, draft, now_ms)
-        match self._policy.outgoing(draft):
+        release = submission.release
+        match self._policy.outgoing(draft) if release is None else self._policy.releasing(draft, release.decided):
             case Allow():
                 pass
             case Hold(rule_ids=rules, explanation=why):
                 raise ApprovalRequired(rules, why)
             case Deny(rule_ids=rules, explanation=why):
                 raise PolicyDenied(rules, why)
-        self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
+        if release is None:
+            self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
         return expire_ms
+
+    async def _held(
+        self, submission: Submission, required: ApprovalRequired, now_ms: int
+    ) -> SubmissionResult | GatewayError:
+        """Keep a draft for officers, after the checks that it would meet on its way out."""
+        if self._holding is None or submission.release is not None:
+            return required
+        try:
+            draft, expire_ms = await self.examined(submission.submitter, submission.draft)
+            hold = self._policy.outgoing(draft)
+            if not isinstance(hold, Hold):
+                return required
+            self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
+            result = await self._holding.hold(submission, draft, expire_ms, hold)
+        except GatewayError as error:
+            return error
+        if result.status is SubmissionStatus.REUSED:
+            return RequestIdReused("this request_id was used before for another draft")
+        return result
 
     def _check_draft(self, submitter: Submitter, draft: Draft, now_ms: int) -> int:
         if len(draft.body_bytes) > MAX_BODY_BYTES:
@@ -325,6 +377,8 @@ class SubmitService:
 
     async def _repeated(self, submission: Submission) -> SubmissionResult | None:
         """A repeat gets the first answer even when the draft would not pass any more, for example after its expiry."""
+        if submission.release is not None:
+            return None
         found = await self._store.read(
             FindRequest(
                 submitter=submission.submitter.principal,
@@ -349,6 +403,7 @@ def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int
         expire_ms=job.expire_ms,
         body_bytes=draft.body_bytes,
         recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
+        salt=None if job.submission.release is None else job.submission.release.salt,
     )
 
 

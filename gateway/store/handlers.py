@@ -8,6 +8,7 @@ from gateway.store import (
     alert_marks,
     alerts,
     events,
+    held,
     leases,
     log,
     log_begin,
@@ -26,6 +27,9 @@ from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.CommitSubmissions: submissions.commit_submissions,
+    ports.HoldDraft: one_by_one(held.hold_draft),
+    ports.ChangeHeld: one_by_one(held.change_held),
+    ports.ClaimHeld: one_by_one(held.claim_held),
     ports.CommitReceived: receiving.commit_received,
     ports.MarkAlert: one_by_one(alert_marks.mark_alert),
     ports.CommitReceipts: receipts.commit_receipts,
@@ -75,6 +79,9 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.ListMessages: views.list_messages,
     ports.CountMessages: views.count_messages,
     ports.FindRequest: submissions.find_request,
+    ports.FindHeld: held.find_held,
+    ports.ListHeld: held.list_held,
+    ports.DueHeld: held.due_held,
     ports.Partners: partners.partners,
     ports.ReadLogHead: log_reading.read_log_head,
     ports.ProveInclusion: log_reading.prove_inclusion,
@@ -101,6 +108,8 @@ def weigh(operation: ports.Operation[Any]) -> int:
     """Return nearly how many bytes an operation writes, to bound a group."""
     if isinstance(operation, ports.CommitSubmissions | ports.CommitReceived):
         return sum(len(message.content_sealed) + _ROW_BYTES for message in operation.messages)
+    if isinstance(operation, ports.HoldDraft):
+        return len(operation.draft.body_sealed) + _ROW_BYTES
     if isinstance(operation, ports.CommitReceipts):
         return len(operation.receipts) * _ROW_BYTES
     return _ROW_BYTES

@@ -64,6 +64,7 @@ def test_what_cannot_be_stored_is_not_registered(tmp_path):
         ("system", "flood", (AuthorityId("vn/police"),)),
         ("system", "flood", tuple(AuthorityId(f"th/a{number}") for number in range(65))),
         ("auditor", "court", (DDPM,)),
+        ("officer", "somchai", (DDPM,)),
     ],
 )
 def test_what_may_not_be_registered_is_refused(tmp_path, role, name, authorities):
