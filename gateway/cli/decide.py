@@ -46,11 +46,11 @@ def register(application: typer.Typer) -> None:
         target: Target,
         roots: Roots,
         chain: Chain,
-        key: Key,
+        key_file: Key,
         ended: Annotated[bool, typer.Option("--all", help="Also those on which everything is decided.")] = False,
     ) -> None:
         """List what is held for the authorities of this officer. JSON: one object a line."""
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             found = list(client.list(include_ended=ended))
         for item in found:
             call.output.record(_data(item))
@@ -68,28 +68,28 @@ def register(application: typer.Typer) -> None:
         call.output.table(["proposal", "state", "what", "to", "due", "claimed by"], rows, "Nothing waits for officers.")
 
     @command(group, "show")
-    def show(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key: Key) -> None:
+    def show(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key_file: Key) -> None:
         """Show exactly what would leave, and all that was done to it. That it was shown is recorded."""
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             _show(call, client.show(client.find(proposal)))
 
     @command(group, "claim")
-    def claim(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key: Key) -> None:
+    def claim(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key_file: Key) -> None:
         """Work on it for 15 minutes, or for 15 more: colleagues see it and keep their hands off."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             raw = client.find(proposal)
             answer = client.call("ClaimProposal", pb.ClaimProposalRequest(proposal_id=raw), "claim it")
         call.output.record({"proposal_id": id_text(raw), "claim_time": instant(answer, "claim_time")})
         call.output.text(f"{id_text(raw)} is yours until {moment(answer, 'claim_time')}.")
 
     @command(group, "release")
-    def release(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key: Key) -> None:
+    def release(call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key_file: Key) -> None:
         """Give the claim back. Nothing is decided by it."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             raw = client.find(proposal)
             client.call("ReleaseClaim", pb.ReleaseClaimRequest(proposal_id=raw), "give the claim back")
         call.output.record({"proposal_id": id_text(raw), "claim_time": None})
@@ -102,14 +102,14 @@ def register(application: typer.Typer) -> None:
         target: Target,
         roots: Roots,
         chain: Chain,
-        key: Key,
+        key_file: Key,
         note: Note = "",
         dry_run: DryRun = False,
     ) -> None:
         """Propose the draft as it is; another officer approves it."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             shown = client.show(client.find(proposal))
             if dry_run:
                 _show(call, shown)
@@ -127,7 +127,7 @@ def register(application: typer.Typer) -> None:
         target: Target,
         roots: Roots,
         chain: Chain,
-        key: Key,
+        key_file: Key,
         digest: Digest = "",
         rule: Annotated[
             list[str] | None,
@@ -139,7 +139,7 @@ def register(application: typer.Typer) -> None:
         """Approve what `concord decide show` has shown. The last approval that is needed lets it leave at once."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             shown = client.show(client.find(proposal))
             if dry_run:
                 _show(call, shown)
@@ -176,7 +176,7 @@ def _register_others(group: typer.Typer) -> None:
         target: Target,
         roots: Roots,
         chain: Chain,
-        key: Key,
+        key_file: Key,
         ground: Annotated[str, typer.Option(help="Code, as in DUAL_CRIMINALITY.")],
         disclosed: Annotated[str, typer.Option(help="What whoever asked may be told.")] = "",
         internal: Annotated[str, typer.Option(help="What stays among officers.")] = "",
@@ -184,7 +184,7 @@ def _register_others(group: typer.Typer) -> None:
         """Refuse it; one refusal suffices."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             shown = client.show(client.find(proposal)).proposal
             request = pb.RefuseProposalRequest(
                 proposal_id=shown.proposal_id, etag=shown.etag, ground=ground, disclosed=disclosed, internal=internal
@@ -193,12 +193,12 @@ def _register_others(group: typer.Typer) -> None:
 
     @command(group, "withdraw")
     def withdraw(
-        call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key: Key, note: Note = ""
+        call: Call, proposal: Id, target: Target, roots: Roots, chain: Chain, key_file: Key, note: Note = ""
     ) -> None:
         """Withdraw what you drafted, edited or proposed."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             shown = client.show(client.find(proposal)).proposal
             request = pb.WithdrawProposalRequest(proposal_id=shown.proposal_id, etag=shown.etag, note=note)
             _done(call, client.call("WithdrawProposal", request, "withdraw it").proposal)
@@ -211,21 +211,21 @@ def _register_others(group: typer.Typer) -> None:
         target: Target,
         roots: Roots,
         chain: Chain,
-        key: Key,
+        key_file: Key,
     ) -> None:
         """Put a question on record. Nothing is decided by it."""
         from concord.v1 import approval_service_pb2 as pb
 
-        with _client(target, roots, chain, key) as client:
+        with _client(target, roots, chain, key_file) as client:
             shown = client.show(client.find(proposal)).proposal
             request = pb.AskAboutProposalRequest(proposal_id=shown.proposal_id, etag=shown.etag, question=question)
             _done(call, client.call("AskAboutProposal", request, "ask about it").proposal)
 
 
-def _client(target: str, roots: Path, chain: Path, key: Path) -> "OfficerClient":
+def _client(target: str, roots: Path, chain: Path, key_file: Path) -> "OfficerClient":
     from gateway.cli.officer_client import Door, OfficerClient
 
-    return OfficerClient(Door(target=target, roots=roots, chain=chain, key=key))
+    return OfficerClient(Door(target=target, roots=roots, chain=chain, key=key_file))
 
 
 def _show(call: Call, shown: "pb.GetProposalResponse") -> None:

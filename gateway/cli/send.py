@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli import delivery
 from gateway.cli.call import Call, command
+from gateway.cli.content import content_data
 from gateway.cli.failure import ExitCode, Failure, exit_code_of, failure_of, usage
 from gateway.cli.output import visible
 from gateway.cli.views import delivery_data, id_text, instant, instant_ms, moment
@@ -345,13 +346,8 @@ def accepted_data(
         "content_commitment": accepted.content_commitment.hex(),
         "create_time": instant(accepted, "create_time"),
         "expire_time": instant(accepted, "expire_time"),
-        **({"held": held_data(accepted)} if accepted.HasField("held") else {}),
+        **({"held": content_data(accepted.held)["needs"]} if accepted.HasField("held") else {}),
     }
-
-
-def held_data(accepted: "SubmitMessageResponse") -> list[dict[str, Any]]:
-    """Return what a held draft waits for as plain data."""
-    return [{"rule_id": need.rule_id, "roles": list(need.roles), "number": need.number} for need in accepted.held.needs]
 
 
 def watch(

@@ -8,7 +8,7 @@ from gateway.clock import Clock
 from gateway.crypto.at_rest import open_held, seal_held
 from gateway.crypto.keys import MessageKey
 from gateway.crypto.release import content_commitment, new_salt, release_digest
-from gateway.errors import NotFound, PolicyDenied, StoreCorrupt
+from gateway.errors import NotFound, PolicyDenied, RequestIdReused, StoreCorrupt
 from gateway.exchange.key_pool import KeyPool, unwrap
 from gateway.exchange.officers import officer_of
 from gateway.exchange.own_keys import KeyHolder
@@ -17,7 +17,7 @@ from gateway.exchange.submit import Policy, Submission
 from gateway.ids import MessageId, OfficerId, ThreadId
 from gateway.model.message import Draft
 from gateway.policy.decision import RELEASE, Allow, Deny, Hold
-from gateway.ports import Codec, HeldDraft, HoldDraft, LogEntry, Store, StoredHeld, SubmissionResult
+from gateway.ports import Codec, HeldDraft, HoldDraft, LogEntry, Store, StoredHeld, SubmissionResult, SubmissionStatus
 from gateway.translog.entry import EventType
 from gateway.values import dataclass
 from gateway.workflow.approval import DECIDES, ApprovalState, Need
@@ -51,6 +51,9 @@ class HoldService:
             draft: The same with what it continues named.
             expire_ms: When it expires.
             hold: What it waits for.
+
+        Raises:
+            RequestIdReused: The request_id was used before for another draft.
         """
         now_ms = self._clock.now_ms()
         message_id = MessageId.new(now_ms)
@@ -100,7 +103,10 @@ class HoldService:
             digest=digest,
             detail=f"{held.kind.name.lower()} {held.mode.name.lower()} {held.urgency.name} for {held.authority}",
         )
-        return await self._store.write(HoldDraft(draft=held, wrapped_message_key=fresh.wrapped, log=log))
+        result = await self._store.write(HoldDraft(draft=held, wrapped_message_key=fresh.wrapped, log=log))
+        if result.status is SubmissionStatus.REUSED:
+            raise RequestIdReused("this request_id was used before for another draft")
+        return result
 
     def open(self, stored: StoredHeld) -> OpenedDraft:
         """Return a held draft with its content.

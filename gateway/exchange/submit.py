@@ -23,13 +23,14 @@ from gateway.errors import (
     StateConflict,
 )
 from gateway.exchange.alert_chains import AlertChains, entry_of
+from gateway.exchange.continuing import check_continuation, continuation, continues
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.sealed_rows import ReadyEnvelope, Release, rows_of
-from gateway.exchange.threads import Continuation, Threads
+from gateway.exchange.threads import Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.message import Draft
 from gateway.model.rules import check_draft
@@ -39,7 +40,6 @@ from gateway.ports import (
     Codec,
     CommitSubmissions,
     FindRequest,
-    NamedMessage,
     Store,
     SubmissionResult,
     SubmissionStatus,
@@ -171,11 +171,7 @@ class SubmitService:
         )
 
     async def examined(self, submitter: Submitter, draft: Draft) -> tuple[Draft, int]:
-        """Return a draft with what it continues named, and when it expires, after every check but policy.
-
-        Raises:
-            GatewayError: As `submit` would answer.
-        """
+        """Return a draft with what it continues named, and when it expires; raises as `submit` would answer."""
         now_ms = self._clock.now_ms()
         expire_ms = self._check_draft(submitter, draft, now_ms)
         (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
@@ -183,10 +179,10 @@ class SubmitService:
             raise continued
         draft = continued
         message_id = MessageId.new(now_ms)
-        item = _continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
+        item = continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
         threads = await Threads.read(self._store, self._directory.own, [item])
         if threads is not None:
-            _check_continuation(threads, item)
+            check_continuation(threads, item)
         return draft, expire_ms
 
     async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
@@ -311,16 +307,16 @@ class SubmitService:
     async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Answer those that do not agree with what they continue; return the others."""
         own = self._directory.own
-        if not any(_continues(job.submission.draft) for job in jobs):
+        if not any(continues(job.submission.draft) for job in jobs):
             return jobs
-        items = [_continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
+        items = [continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
         threads = await Threads.read(self._store, own, items)
         if threads is None:
             return jobs
         agreeing: list[_Job] = []
         for job, item in zip(jobs, items, strict=True):
             try:
-                _check_continuation(threads, item)
+                check_continuation(threads, item)
             except GatewayError as error:
                 answers[job.index] = await self._repeated(job.submission) or error
             else:
@@ -347,20 +343,15 @@ class SubmitService:
         self, submission: Submission, required: ApprovalRequired, now_ms: int
     ) -> SubmissionResult | GatewayError:
         """Keep a draft for officers, after the checks that it would meet on its way out."""
-        if self._holding is None or submission.release is not None:
-            return required
         try:
             draft, expire_ms = await self.examined(submission.submitter, submission.draft)
             hold = self._policy.outgoing(draft)
-            if not isinstance(hold, Hold):
+            if self._holding is None or submission.release is not None or not isinstance(hold, Hold):
                 return required
             self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
-            result = await self._holding.hold(submission, draft, expire_ms, hold)
+            return await self._holding.hold(submission, draft, expire_ms, hold)
         except GatewayError as error:
             return error
-        if result.status is SubmissionStatus.REUSED:
-            return RequestIdReused("this request_id was used before for another draft")
-        return result
 
     def _check_draft(self, submitter: Submitter, draft: Draft, now_ms: int) -> int:
         if len(draft.body_bytes) > MAX_BODY_BYTES:
@@ -405,28 +396,3 @@ def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int
         recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
         salt=None if job.submission.release is None else job.submission.release.salt,
     )
-
-
-def _continues(draft: Draft) -> bool:
-    return draft.thread_id is not None or draft.in_reply_to is not None or draft.supersedes is not None
-
-
-def _continuation(draft: Draft, message_id: MessageId, thread_id: ThreadId, own: PartnerId) -> Continuation:
-    return Continuation(
-        message=NamedMessage(
-            sender=own,
-            message_id=message_id,
-            thread_id=thread_id,
-            kind=draft.body.kind,
-            mode=draft.mode,
-            authority=draft.body.authority.name,
-            content_commitment=b"",
-        ),
-        in_reply_to=draft.in_reply_to,
-        supersedes=draft.supersedes,
-    )
-
-
-def _check_continuation(threads: Threads, item: Continuation) -> None:
-    threads.check_known(item, "draft")
-    threads.check(item, "draft")

@@ -5,9 +5,9 @@ from typing import Final
 from sqlalchemy import bindparam, delete, update
 
 from gateway.ports import DecisionRow, Released
+from gateway.store.held_tables import claim, decision, proposal
 from gateway.store.log import add_log
 from gateway.store.statement import Insert, Statement
-from gateway.store.tables import claim, decision, proposal
 from gateway.store.transaction import Transaction
 from gateway.workflow.approval import MACHINE, ApprovalState
 

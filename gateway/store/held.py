@@ -22,12 +22,13 @@ from gateway.ports import (
     Waiting,
 )
 from gateway.store.decisions import DROP_CLAIM, move
+from gateway.store.held_tables import UNDECIDED, claim, decision, proposal
 from gateway.store.log import add_log
 from gateway.store.needs import pack_needs, unpack_needs
 from gateway.store.rows import check_row, checksum
 from gateway.store.statement import Insert, Statement, constant
 from gateway.store.submissions import answered, known_requests
-from gateway.store.tables import UNDECIDED, claim, decision, message_key, proposal
+from gateway.store.tables import message_key
 from gateway.store.transaction import Row, Session, Transaction
 from gateway.workflow.approval import MACHINE, ApprovalState
 from gateway.workflow.claim import Claim

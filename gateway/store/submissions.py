@@ -21,11 +21,12 @@ from gateway.ports import (
 )
 from gateway.store.alerts import Arrival, place_alerts
 from gateway.store.decisions import release_held
+from gateway.store.held_tables import proposal
 from gateway.store.log import add_log
 from gateway.store.needs import unpack_needs
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
-from gateway.store.tables import RECIPIENTS, WAITING, encapsulation, outbox, proposal, sent, thread_head
+from gateway.store.tables import RECIPIENTS, WAITING, encapsulation, outbox, sent, thread_head
 from gateway.store.transaction import Row, Session, Transaction
 
 _REQUEST_COLUMNS = (

@@ -19,6 +19,7 @@ from gateway.ports import (
     StoredMessage,
 )
 from gateway.store.alerts import STANDING, standing_columns
+from gateway.store.held_tables import proposal
 from gateway.store.log import add_log
 from gateway.store.rows import check_row, unpack_proof
 from gateway.store.statement import Statement, constant
@@ -35,7 +36,6 @@ from gateway.store.tables import (
     alert,
     message_key,
     outbox,
-    proposal,
     received,
     rung,
     sent,
