@@ -324,8 +324,8 @@ def show_accepted(
         call.output.record(accepted_data(accepted, request_id, draft.recipients))
     if accepted.HasField("held"):
         call.output.text(f"{id_text(accepted.message_id)}  kept for officers: nothing has left")
-        for need in accepted.held.needs:
-            call.output.text(f"  {need.number} of {', '.join(need.roles)} must decide on {need.rule_id}")
+        needs = (f"  {n.number} of {', '.join(n.roles)} must decide on {n.rule_id}" for n in accepted.held.needs)
+        call.output.text("\n".join(needs))
         return
     call.output.text(
         f"{id_text(accepted.message_id)}  submitted, released and sealed for {_listed(draft)}: it is not lost any more"
