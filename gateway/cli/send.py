@@ -316,16 +316,14 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
     return None if verdict == "allow" else ExitCode.REFUSED
 
 
-def show_accepted(
-    call: Call, accepted: "SubmitMessageResponse", request_id: str, draft: "Draft", *, done: bool
-) -> None:
+def show_accepted(call: Call, accepted: "SubmitMessageResponse", request: str, draft: "Draft", *, done: bool) -> None:
     """Print that the message is on disk."""
     if done or accepted.HasField("held"):
-        call.output.record(accepted_data(accepted, request_id, draft.recipients))
+        call.output.record(accepted_data(accepted, request, draft.recipients))
     if accepted.HasField("held"):
         call.output.text(f"{id_text(accepted.message_id)}  kept for officers: nothing has left")
-        needs = (f"  {n.number} of {', '.join(n.roles)} must decide on {n.rule_id}" for n in accepted.held.needs)
-        call.output.text("\n".join(needs))
+        for need in accepted.held.needs:
+            call.output.text(f"  {need.number} of {', '.join(need.roles)} must decide on {need.rule_id}")
         return
     call.output.text(
         f"{id_text(accepted.message_id)}  submitted, released and sealed for {_listed(draft)}: it is not lost any more"
@@ -334,15 +332,13 @@ def show_accepted(
         call.output.text(f"See where it stands: {call.command('outbox')}")
 
 
-def accepted_data(
-    accepted: "SubmitMessageResponse", request_id: str, recipients: "tuple[PartnerId, ...]"
-) -> dict[str, Any]:
+def accepted_data(accepted: "SubmitMessageResponse", request_id: str, to: "tuple[PartnerId, ...]") -> dict[str, Any]:
     """Return what was accepted as plain data."""
     return {
         "message_id": id_text(accepted.message_id),
         "thread_id": id_text(accepted.thread_id),
         "request_id": request_id,
-        "recipients": [str(partner) for partner in recipients],
+        "recipients": [str(partner) for partner in to],
         "content_commitment": accepted.content_commitment.hex(),
         "create_time": instant(accepted, "create_time"),
         "expire_time": instant(accepted, "expire_time"),
