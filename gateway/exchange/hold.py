@@ -4,6 +4,8 @@ It gets the id, the salt and the key of the message that it may become, so that 
 day erased is one thing. Nothing of it leaves before.
 """
 
+from collections.abc import Callable
+
 from gateway.clock import Clock
 from gateway.crypto.at_rest import open_held, seal_held
 from gateway.crypto.keys import MessageKey
@@ -42,6 +44,21 @@ class HoldService:
         self._clock = clock
         self._keys = keys
         self._pool = pool
+        self._on_held: list[Callable[[HeldDraft], None]] = []
+        self._on_released: list[Callable[[Submission, SubmissionResult], None]] = []
+
+    def on_held(self, tell: Callable[[HeldDraft], None]) -> None:
+        """Call tell after a draft has become durable, once for each; it must not raise and must not wait."""
+        self._on_held.append(tell)
+
+    def on_released(self, tell: Callable[[Submission, SubmissionResult], None]) -> None:
+        """Call tell after a released draft, or the withdrawal of one, has become a durable message."""
+        self._on_released.append(tell)
+
+    def released(self, submission: Submission, result: SubmissionResult) -> None:
+        """Tell whoever wants to know."""
+        for tell in self._on_released:
+            tell(submission, result)
 
     async def hold(self, submission: Submission, draft: Draft, expire_ms: int, hold: Hold) -> SubmissionResult:
         """Keep a draft; the answer means that it is on disk, and is the same for a repeat.
@@ -106,6 +123,9 @@ class HoldService:
         result = await self._store.write(HoldDraft(draft=held, wrapped_message_key=fresh.wrapped, log=log))
         if result.status is SubmissionStatus.REUSED:
             raise RequestIdReused("this request_id was used before for another draft")
+        if result.status is SubmissionStatus.NEW:
+            for tell in self._on_held:
+                tell(held)
         return result
 
     def open(self, stored: StoredHeld) -> OpenedDraft:

@@ -103,6 +103,7 @@ class Holding(Protocol):
     """Keeps a draft until officers have decided; see exchange.hold."""
 
     async def hold(self, submission: Submission, draft: Draft, expire_ms: int, hold: Hold) -> SubmissionResult: ...
+    def released(self, submission: Submission, result: SubmissionResult) -> None: ...
 
 
 @dataclass(slots=True)
@@ -255,6 +256,8 @@ class SubmitService:
             match result.status:
                 case SubmissionStatus.NEW:
                     answers[job.index] = result
+                    if job.submission.release is not None and self._holding:
+                        self._holding.released(job.submission, result)
                     if job.submission.trace:
                         self._observer.released(job.message_id, job.submission.trace)
                     for envelope in envelopes:
@@ -340,14 +343,14 @@ class SubmitService:
         return expire_ms
 
     async def _held(
-        self, submission: Submission, required: ApprovalRequired, now_ms: int
+        self, submission: Submission, why: ApprovalRequired, now_ms: int
     ) -> SubmissionResult | GatewayError:
-        """Keep a draft for officers, after the checks that it would meet on its way out."""
+        """Keep a draft for officers, after all checks that it would meet on its way out."""
         try:
             draft, expire_ms = await self.examined(submission.submitter, submission.draft)
             hold = self._policy.outgoing(draft)
             if self._holding is None or submission.release is not None or not isinstance(hold, Hold):
-                return required
+                return why
             self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
             return await self._holding.hold(submission, draft, expire_ms, hold)
         except GatewayError as error:

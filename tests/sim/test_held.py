@@ -24,13 +24,13 @@ from gateway.exchange.held_cases import Words
 from gateway.exchange.held_lists import HeldLists
 from gateway.exchange.steps import step
 from gateway.exchange.submit import Submission, Submitter
-from gateway.ids import MessageId, PartnerId
-from gateway.model.case import Withdrawal
+from gateway.ids import AuthorityId, MessageId, PartnerId
+from gateway.model.case import CaseDecision, Verdict, Withdrawal
 from gateway.model.header import Mode, Urgency
 from gateway.model.person import YesNo
 from gateway.model.referral import Ask
 from gateway.policy.agreements import AgreementPolicy
-from gateway.policy.decision import DECIDING_ROLES, RELEASE, Deny, Hold, Need
+from gateway.policy.decision import DECIDING_ROLES, RELEASE, Allow, Deny, Hold, Need
 from gateway.ports import (
     CountMessages,
     DecisionAct,
@@ -66,7 +66,7 @@ class MovedClock(SystemClock):
 class Agreed(AgreementPolicy):
     """The agreements of the tree; a test may have another decision instead."""
 
-    instead: Hold | Deny | None = None
+    instead: Allow | Hold | Deny | None = None
 
     def outgoing(self, draft):
         return self.instead or super().outgoing(draft)
@@ -189,14 +189,15 @@ async def test_a_repeat_gets_the_same_answer_before_and_after_the_release(pair) 
 async def test_what_was_held_is_not_sent_by_a_repeat_once_nobody_needs_to_decide(pair) -> None:
     cn, _ = pair
     first = await hold(cn)
-    draft = referral(CODEC)
-    allowed = cn.draft("th")
-    again = replace(handed(draft), draft=replace(allowed, recipients=draft.recipients))
-    (answer,) = await cn.submit.submit([replace(again, submitter=Submitter(
-        principal="system/hotline", authorities=frozenset({allowed.body.authority})
-    ))])  # fmt: skip
-    assert isinstance(answer, GatewayError) or answer.message_id == first.message_id
+    cn.policy.instead = Allow((), "")
+    again = await hold(cn)
+    assert (again.status, again.message_id) == (SubmissionStatus.REPEATED, first.message_id)
     assert (await cn.store.read(CountMessages())).sent == 0
+    # What waits is not let out by it either: officers were to decide, and do.
+    stored = await propose(cn, FIRST, first.message_id)
+    assert [need.rule for need in stored.draft.needs] == [RELEASE]
+    await approve(cn, SECOND, first.message_id)
+    assert (await cn.store.read(CountMessages())).sent == 1
 
 
 async def test_a_request_id_of_another_held_draft_is_refused(pair) -> None:
@@ -603,6 +604,49 @@ async def test_broken_glass_stands_and_somebody_else_reviews_it(pair) -> None:
     assert stored.draft.state is ApprovalState.FAULTED
     with pytest.raises(StateConflict):
         await lone.review(await act(cn, SECOND, answer.message_id), upheld=True)
+
+
+# --- what others learn -----------------------------------------------------------------------------------------------
+
+
+async def test_who_wants_to_know_is_told_once_of_what_is_held_and_of_what_is_released(pair) -> None:
+    cn, _ = pair
+    told: list[tuple[str, MessageId]] = []
+    cn.holding.on_held(lambda draft: told.append(("held", draft.proposal_id)))
+    cn.holding.on_released(lambda submission, result: told.append((submission.submitter.principal, result.message_id)))
+    answer = await hold(cn)
+    await hold(cn)
+    cn.policy.instead = Allow((), "")
+    assert not isinstance((await cn.submit.submit([handed(referral(CODEC), request_id=b"o" * 16)]))[0], GatewayError)
+    await propose(cn, FIRST, answer.message_id)
+    await approve(cn, SECOND, answer.message_id)
+    assert told == [("held", answer.message_id), ("system/hotline", answer.message_id)]
+
+
+async def test_a_decision_about_a_received_case_waits_for_officers_as_any_draft_does(pair) -> None:
+    cn, th = pair
+    answer = await hold(cn)
+    await propose(cn, FIRST, answer.message_id)
+    await approve(cn, SECOND, answer.message_id)
+    await until(lambda: arrived(th, answer.message_id))
+    ours = AuthorityId("th/foreign-affairs")
+    th.desk = tuple(replace(officer, authorities=frozenset({ours})) for officer in (FIRST, SECOND))
+    draft = referral(CODEC)
+    body = replace(draft.body, authority=ours, content=CaseDecision(verdict=Verdict.ACCEPT))
+    decision = replace(
+        draft, body=body, body_bytes=CODEC.encode_body(body), recipients=(CN,), thread_id=answer.thread_id,
+        in_reply_to=answer.message_id,
+    )  # fmt: skip
+    (waits,) = await th.submit.submit([handed(decision, principal="system/desk")])
+    assert not isinstance(waits, GatewayError)
+    assert waits.held is not None
+    await propose(th, th.desk[0], waits.message_id)
+    await approve(th, th.desk[1], waits.message_id)
+    await until(lambda: arrived(cn, waits.message_id, TH))
+    got = await cn.reader.open(TH, waits.message_id)
+    assert got.body_bytes is not None
+    assert CODEC.decode_body(got.body_bytes).content == body.content
+    assert got.stored.row.thread_id == answer.thread_id
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------
