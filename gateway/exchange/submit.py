@@ -173,8 +173,7 @@ class SubmitService:
 
     async def examined(self, submitter: Submitter, draft: Draft) -> tuple[Draft, int]:
         """Return a draft with what it continues named, and when it expires; raises as `submit` would answer."""
-        now_ms = self._clock.now_ms()
-        expire_ms = self._check_draft(submitter, draft, now_ms)
+        expire_ms = self._check_draft(submitter, draft, now_ms := self._clock.now_ms())
         (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
         if isinstance(continued, GatewayError):
             raise continued
@@ -338,7 +337,7 @@ class SubmitService:
                 raise ApprovalRequired(rules, why)
             case Deny(rule_ids=rules, explanation=why):
                 raise PolicyDenied(rules, why)
-        if release is None:
+        if not release:
             self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
         return expire_ms
 
@@ -349,7 +348,7 @@ class SubmitService:
         try:
             draft, expire_ms = await self.examined(submission.submitter, submission.draft)
             hold = self._policy.outgoing(draft)
-            if self._holding is None or submission.release is not None or not isinstance(hold, Hold):
+            if self._holding is None or submission.release or not isinstance(hold, Hold):
                 return why
             self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
             return await self._holding.hold(submission, draft, expire_ms, hold)
