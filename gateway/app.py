@@ -25,6 +25,7 @@ from gateway.installation import OpenedHome, warnings_about
 from gateway.installation.endings import warnings_about_endings
 from gateway.installation.recovery import warnings_about_keyring
 from gateway.ports import AppendLog
+from gateway.rpc.approval_servicer import ApprovalServicer
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
@@ -43,7 +44,7 @@ from gateway.telemetry.meters import Meters
 from gateway.translog.entry import EventType
 from gateway.workers.attachments import fetch_attachments
 from gateway.workers.gauges import Gauges, LogLag
-from gateway.workers.housekeeping import expire, keep_keys, number_events, refresh_cards
+from gateway.workers.housekeeping import expire, keep_keys, lapse, number_events, refresh_cards
 from gateway.workers.log import integrate, prune_checkpoints, sign_checkpoints
 from gateway.workers.rotation import tend_keys
 from gateway.workers.targets import TargetWatch
@@ -133,6 +134,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     workers = [
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
+        asyncio.create_task(lapse(parts.taking_back), name="lapse"),
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
         asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),
@@ -270,6 +272,9 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
             files=parts.files,
         ),
         audit=audit,
+        approvals=ApprovalServicer(
+            desk=parts.desk, register=parts.registry, submitters=parts.registry, clock=parts.clock
+        ),
         rejected=rejected,
         tokens=_token_settings(parts),
         calls=calls,

@@ -16,11 +16,18 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
+from gateway.exchange.alone import LoneService
+from gateway.exchange.claims import ClaimService
 from gateway.exchange.courier import Courier
+from gateway.exchange.decide import DecisionService
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
+from gateway.exchange.edit_draft import EditService
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.held_acts import HeldActs
+from gateway.exchange.held_lists import HeldLists
+from gateway.exchange.hold import HoldService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.mark_alert import AlertMarker
@@ -33,6 +40,7 @@ from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
 from gateway.exchange.submit import SubmitService, take_all
+from gateway.exchange.take_back import TakeBackService
 from gateway.file_services import FileServices, file_services
 from gateway.installation import OpenedHome
 from gateway.installation.applied import check_applied
@@ -44,6 +52,7 @@ from gateway.model.partner import Profile, SignedCard
 from gateway.policy.agreements import AgreementPolicy
 from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
+from gateway.rpc.approval_servicer import Desk
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.telemetry.service import Telemetry, TelemetrySettings
@@ -129,6 +138,8 @@ class Parts:
     carrier: Carrier
     links: Links
     submit: CoalescedSubmit
+    desk: Desk
+    taking_back: TakeBackService
     receive: ReceiveService
     reader: MessageReader
     acknowledge: AcknowledgeService
@@ -249,6 +260,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         carrier=carrier,
         identity=held.identity,
     )
+    holding = HoldService(store=store, codec=codec, clock=clock, keys=keys, pool=pool)
     submit = SubmitService(
         directory=directory,
         policy=policy,
@@ -262,8 +274,20 @@ async def assemble(opened: OpenedHome) -> Parts:
         offload=_offload,
         observer=observer,
         check_files=take_all if config.attachments.by_other_means else files.uploads.check_uploaded,
+        holding=holding,
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
+    registry = Registry(opened.home, config)
+    taking_back = TakeBackService(
+        store=store,
+        holding=holding,
+        policy=policy,
+        codec=codec,
+        clock=clock,
+        pool=pool,
+        submitting=coalesced,
+    )
+    acts = HeldActs(store=store, holding=holding, policy=policy, clock=clock, submitting=coalesced)
     marker = AlertMarker(store=store, clock=clock, own=config.partner)
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
@@ -290,7 +314,15 @@ async def assemble(opened: OpenedHome) -> Parts:
         opened=opened,
         config=config,
         held=held,
-        registry=Registry(opened.home, config),
+        registry=registry,
+        desk=Desk(
+            claims=ClaimService(acts, registry),
+            deciding=DecisionService(acts, taking_back),
+            editing=EditService(acts),
+            alone=LoneService(acts),
+            lists=HeldLists(store=store, clock=clock),
+        ),
+        taking_back=taking_back,
         profile=profile,
         clock=clock,
         codec=codec,

@@ -186,7 +186,7 @@ class ApprovalRequired(Rejected):
     """Officers must release the message first."""
 
     reason = "APPROVAL_REQUIRED"
-    advice = "Hand the draft to the duty desk; it leaves when two officers have released it."
+    advice = "Officers decide (`concord decide list`); it leaves when all that is needed have approved it."
 
     def __init__(self, rule_ids: tuple[str, ...], explanation: str) -> None:
         super().__init__(explanation)

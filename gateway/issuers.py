@@ -4,33 +4,46 @@ Absent settings never widen access: tokens must be bound, and come with a certif
 docs/reference/access-tokens.md explains each key.
 """
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config_values import Authority, Section, SystemName, TokenName
 
+OFFICER_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+"""As ids.OfficerId."""
+
 
 class Principal(Section):
     """Whom a token of an issuer stands for here."""
 
     name: SystemName
-    role: Literal["system", "auditor"] = "system"
+    role: Literal["system", "auditor", "officer"] = "system"
     subject: TokenName | None = None
     """The claim sub. Subject or client_id must be stated; with both, both must agree."""
     client_id: TokenName | None = None
     authorities: tuple[Authority, ...] = ()
-    scopes: frozenset[Literal["concord.submit", "concord.read", "concord.audit"]]
+    officer_id: str = ""
+    """An officer's pseudonym. One who has a certificate too has the same here as there, or would be two."""
+    officer_roles: frozenset[Literal["drafter", "approver", "duty_lead"]] = frozenset()
+    scopes: frozenset[Literal["concord.submit", "concord.read", "concord.audit", "concord.decide"]]
     """The most that a token of this principal may do; what the token itself names limits it further."""
 
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.subject is None and self.client_id is None:
             raise PydanticCustomError("principal", "principal: subject or client_id must be stated")
-        if (self.role == "system") is not bool(self.authorities):
+        if (self.role != "auditor") is not bool(self.authorities):
             raise PydanticCustomError("principal", "principal: a system has authorities, an auditor has none")
+        if (self.role == "officer") is not bool(self.officer_roles):
+            raise PydanticCustomError("principal", "principal: an officer has officer_roles, nobody else has")
+        if not (OFFICER_ID.fullmatch(self.officer_id) if self.role == "officer" else not self.officer_id):
+            raise PydanticCustomError(
+                "principal", "principal: an officer has an officer_id, as in o-17, nobody else has"
+            )
         return self
 
 

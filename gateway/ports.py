@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from enum import IntEnum
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from gateway.ids import AuthorityId, EnvelopeId, MessageId, PartnerId, ThreadId
+from gateway.ids import AuthorityId, EnvelopeId, MessageId, OfficerId, PartnerId, ThreadId
 from gateway.model.alert import AlertType
 from gateway.model.envelope import Envelope, MerklePath, Receipt, ReceiptBatch, ReceiptProof
 from gateway.model.header import Header, Kind, Mode, RecipientRecord, Supersedes, Urgency
@@ -20,6 +20,8 @@ from gateway.translog.entry import LogEvent
 from gateway.values import dataclass
 from gateway.workflow.alert import AlertEvent, AlertState
 from gateway.workflow.alert_chain import KnownAlert
+from gateway.workflow.approval import ApprovalState, Need
+from gateway.workflow.claim import Claim
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -176,6 +178,8 @@ class SealedMessage:
     alert: AlertEntry | None = None
     """None: it is no alert."""
     attachments: tuple[AttachmentUse, ...] = ()
+    release: "Released | None" = None
+    """The held draft that it was, and the decision that lets it leave; None: nobody had to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,15 @@ class SubmissionStatus(IntEnum):
     """The request_id was used for another draft."""
     HEAD_MOVED = 4
     """Another message of the thread was sealed in between: seal again."""
+    DECIDED_OTHERWISE = 5
+    """It was a held draft, and somebody did something to it in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a held draft waits for, as whoever handed it in is told."""
+
+    needs: tuple[Need, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +221,8 @@ class SubmissionResult:
     content_commitment: bytes
     create_ms: int
     expire_ms: int
+    held: Waiting | None = None
+    """Set when officers must decide first: then nothing has left, and message_id names the proposal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -791,12 +806,175 @@ class FindRequest(Query[SubmissionResult | None]):
 class EraseMessage(Operation[bool]):
     """Destroy a message's key: its content can never be opened again; digests, signatures and receipts stay.
 
-    False when there is no such message.
+    A held draft goes by the same name: sender is this state. False when there is no such message.
     """
 
     sender: PartnerId
     message_id: MessageId
     log: LogEntry
+
+
+# --- held drafts ---------------------------------------------------------------------------------------------
+
+
+class DecisionAct(IntEnum):
+    """What somebody did to a held draft. Numbers are stored."""
+
+    PROPOSED = 1
+    APPROVED = 2
+    REFUSED = 3
+    WITHDRAWN = 4
+    EDITED = 5
+    ASKED = 6
+    SENT_ALONE = 7
+    BROKE_GLASS = 8
+    UPHELD = 9
+    FAULTED = 10
+    LAPSED = 11
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRow:
+    """One act on a held draft. Nobody changes one, and none is taken away."""
+
+    number: int
+    """The version of the draft that it was done to: rises, and no two have the same."""
+    act: DecisionAct
+    officer: str
+    """Pseudonym; empty: the clock."""
+    roles: frozenset[str]
+    """Every role that the officer held."""
+    rules: frozenset[str]
+    """What was decided on."""
+    ground: str
+    """Code of a refusal, else empty."""
+    digest: bytes
+    """The release digest that the officer named."""
+    time_ms: int
+    words_sealed: bytes
+    """What was said, under the draft's key; empty for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldDraft:
+    """A draft that waits for officers, or did."""
+
+    proposal_id: MessageId
+    """The message_id that it leaves under."""
+    thread_id: ThreadId
+    new_thread: bool
+    kind: Kind
+    mode: Mode
+    urgency: Urgency
+    in_reply_to: MessageId | None
+    supersedes: Supersedes | None
+    recipients: tuple[PartnerId, ...]
+    create_ms: int
+    expire_ms: int
+    content_commitment: bytes
+    digest: bytes
+    """The release digest."""
+    authority: str
+    submitter: str
+    request_id: bytes
+    request_digest: bytes
+    key_id: bytes
+    body_sealed: bytes
+    """Salt and body under the draft's own key, which becomes the message's."""
+    needs: tuple[Need, ...]
+    state: ApprovalState
+    version: int
+    """Rises with everything that is done to it but claiming."""
+    authors: frozenset[OfficerId]
+    proposer: OfficerId | None
+    propose_ms: int
+    due_ms: int
+    """When it lapses by itself, or has to be reviewed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHeld:
+    """A held draft with all that was done to it."""
+
+    draft: HeldDraft
+    wrapped_message_key: bytes
+    """Empty once erased."""
+    claim: Claim | None
+    decisions: tuple[DecisionRow, ...]
+    """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldDraft(Operation[SubmissionResult]):
+    """Keep a draft for officers: NEW, or REPEATED or REUSED as CommitSubmissions says."""
+
+    draft: HeldDraft
+    wrapped_message_key: bytes | None
+    """None when it is in the key store already."""
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeHeld(Operation[bool]):
+    """Do something to a held draft that lets nothing leave. False: its version is another one by now."""
+
+    proposal_id: MessageId
+    version: int
+    state: ApprovalState
+    decision: DecisionRow
+    log: LogEntry
+    draft: HeldDraft | None = None
+    """What takes its place: after a proposal or an edit. Ids, request, key and time of making stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The decision that lets a held draft leave, for the commit with which it does."""
+
+    proposal_id: MessageId
+    version: int
+    state: ApprovalState
+    decision: DecisionRow
+    due_ms: int
+    log: LogEntry
+    proposer: OfficerId | None = None
+    """Set when it leaves without a proposal before: by the fast lane, or behind broken glass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimHeld(Operation[bool]):
+    """Put a claim in the place of another. False: that other one is not there any more, or there is no such draft."""
+
+    proposal_id: MessageId
+    before: Claim | None
+    after: Claim | None
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindHeld(Query[StoredHeld | None]):
+    """One held draft."""
+
+    proposal_id: MessageId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListHeld(Query[tuple[tuple[HeldDraft, Claim | None], ...]]):
+    """Held drafts without their bodies, newest first, before a place in this order."""
+
+    open_only: bool
+    """Those that somebody can still do something to."""
+    before_ms: int
+    before_id: bytes
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueHeld(Query[tuple[HeldDraft, ...]]):
+    """Held drafts without their bodies whose time is over and that nobody has decided on."""
+
+    now_ms: int
+    max_rows: int
 
 
 # --- partners ------------------------------------------------------------------------------------------------

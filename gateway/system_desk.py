@@ -1,4 +1,4 @@
-"""Registers national systems and auditors while the gateway runs, and issues their certificates."""
+"""Registers national systems, auditors and officers while the gateway runs, and issues their certificates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -48,7 +48,12 @@ class SystemDesk:
         return self._registry.all()
 
     async def add(
-        self, role: str, name: str, authorities: tuple[AuthorityId, ...], request: bytes
+        self,
+        role: str,
+        name: str,
+        authorities: tuple[AuthorityId, ...],
+        request: bytes,
+        officer_roles: tuple[str, ...] = (),
     ) -> tuple[Registered, bytes]:
         """Register one and return its certificate (PEM).
 
@@ -58,13 +63,13 @@ class SystemDesk:
             ConfigInvalid: The registration cannot be stored, or the listener cannot be opened.
         """
         async with self._one_at_a_time:
-            self._registry.check_new(role, name, authorities)
+            self._registry.check_new(role, name, authorities, officer_roles)
             self._check_known(authorities)
             certificate, issued = self._issue(role, name, request)
             # Before it counts: with the address taken, nothing is to be registered.
             await self._first()
             await self._record(f"{role} add {name}")
-            return self._registry.add(role, name, authorities, issued), certificate
+            return self._registry.add(role, name, authorities, issued, officer_roles), certificate
 
     def _check_known(self, authorities: tuple[AuthorityId, ...]) -> None:
         """Refuse an authority that no profile knows: a system that speaks for it could never send anything.

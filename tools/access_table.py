@@ -16,7 +16,7 @@ Every method is decided for every kind of caller on every listener; what has no 
 | `partner` | another state's gateway: a certificate with `spiffe://<partner>/gateway` under a root in that partner's own card | federation |
 | `system` | a national system: `spiffe://<own>/system/<name>` under our own authority, registered; or an [access token](access-tokens.md) | exchange |
 | `auditor` | reads, never acts: `spiffe://<own>/auditor/<name>`, registered; or a token of that role | exchange |
-| `officer` | a liaison officer; nothing identifies one yet | nowhere |
+| `officer` | a liaison officer: `spiffe://<own>/officer/<name>`, registered; or a token of that role | exchange |
 | `operator` | whoever may open `admin.sock` in the gateway's home | admin |
 
 The answers:

@@ -221,7 +221,7 @@ class AdminClient:
         code = error.code()
         told = told_error(error)
         if told is not None:
-            return _told_failure(told, doing)
+            return told_failure(told, doing)
         if code is grpc.StatusCode.UNAVAILABLE:
             return self._unreachable("nobody answers")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -241,7 +241,8 @@ class AdminClient:
         )
 
 
-def _told_failure(told: ToldError, doing: str) -> Failure:
+def told_failure(told: ToldError, doing: str) -> Failure:
+    """Return the failure that shows what a gateway said."""
     kind = REASONS.get(told.reason)
     advice = kind.advice if kind else f"give the operator the incident id {told.incident_id}"
     details: dict[str, Any] = {

@@ -112,7 +112,8 @@ def add(group: typer.Typer) -> None:
                 return
             accepted, request = submit(admin, draft, used, spans_from_now=False)
             show_accepted(call, accepted, request, draft, done=True)
-            call.output.text(f"It cancels {id_text(view.message_id)}.")
+            will = "It will cancel" if accepted.HasField("held") else "It cancels"
+            call.output.text(f"{will} {id_text(view.message_id)}.")
 
 
 def mark(call: Call, message_id: str, kind: "AlertMark.ValueType") -> None:

@@ -18,6 +18,7 @@ from gateway.cli import (
     attachment,
     backup,
     client,
+    decide,
     demo,
     inbox,
     init,
@@ -63,8 +64,11 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    first = (init, up, status, demo, send, inbox, outbox, partner, system, alert, attachment)
-    for noun in (*first, log, backup, client, policy, settings):
+    nouns = (
+        *(init, up, status, demo, send, inbox, outbox, decide, partner, system, alert, attachment, log),
+        *(backup, client, policy, settings),
+    )
+    for noun in nouns:
         noun.register(application)
     return application
 

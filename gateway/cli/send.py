@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli import delivery
 from gateway.cli.call import Call, command
+from gateway.cli.content import content_data
 from gateway.cli.failure import ExitCode, Failure, exit_code_of, failure_of, usage
 from gateway.cli.output import visible
 from gateway.cli.views import delivery_data, id_text, instant, instant_ms, moment
@@ -92,6 +93,8 @@ def register(application: typer.Typer) -> None:
                 return show_validation(call, draft, validate(admin, draft))
             accepted, request = submit(admin, draft, request_id)
             show_accepted(call, accepted, request, draft, done=not wait)
+            if accepted.HasField("held"):
+                return None
             if reading.alert.references:
                 view = admin.delivery(accepted.message_id).message
                 if view.predecessor:
@@ -313,12 +316,15 @@ def show_validation(call: Call, draft: "Draft", validation: "ValidateMessageResp
     return None if verdict == "allow" else ExitCode.REFUSED
 
 
-def show_accepted(
-    call: Call, accepted: "SubmitMessageResponse", request_id: str, draft: "Draft", *, done: bool
-) -> None:
+def show_accepted(call: Call, accepted: "SubmitMessageResponse", request: str, draft: "Draft", *, done: bool) -> None:
     """Print that the message is on disk."""
-    if done:
-        call.output.record(accepted_data(accepted, request_id, draft.recipients))
+    if done or accepted.HasField("held"):
+        call.output.record(accepted_data(accepted, request, draft.recipients))
+    if accepted.HasField("held"):
+        call.output.text(f"{id_text(accepted.message_id)}  kept for officers: nothing has left")
+        for need in accepted.held.needs:
+            call.output.text(f"  {need.number} of {', '.join(need.roles)} must decide on {need.rule_id}")
+        return
     call.output.text(
         f"{id_text(accepted.message_id)}  submitted, released and sealed for {_listed(draft)}: it is not lost any more"
     )
@@ -326,18 +332,17 @@ def show_accepted(
         call.output.text(f"See where it stands: {call.command('outbox')}")
 
 
-def accepted_data(
-    accepted: "SubmitMessageResponse", request_id: str, recipients: "tuple[PartnerId, ...]"
-) -> dict[str, Any]:
+def accepted_data(accepted: "SubmitMessageResponse", request_id: str, to: "tuple[PartnerId, ...]") -> dict[str, Any]:
     """Return what was accepted as plain data."""
     return {
         "message_id": id_text(accepted.message_id),
         "thread_id": id_text(accepted.thread_id),
         "request_id": request_id,
-        "recipients": [str(partner) for partner in recipients],
+        "recipients": [str(partner) for partner in to],
         "content_commitment": accepted.content_commitment.hex(),
         "create_time": instant(accepted, "create_time"),
         "expire_time": instant(accepted, "expire_time"),
+        **({"held": content_data(accepted.held)["needs"]} if accepted.HasField("held") else {}),
     }
 
 

@@ -1,6 +1,7 @@
-"""concord system, concord auditor: who may call this gateway with a certificate of its own authority."""
+"""concord system, auditor, officer: who may call this gateway with a certificate of its own authority."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ DirectoryOption = Annotated[
 
 
 def register(application: typer.Typer) -> None:
-    """Add both groups."""
+    """Add the groups."""
     systems = typer.Typer(no_args_is_help=True, help="National systems: who may submit and read, and for whom.")
     application.add_typer(systems, name="system")
 
@@ -47,6 +48,24 @@ def register(application: typer.Typer) -> None:
         _add(call, "auditor", name, [], out)
 
     _register_rest(auditors, "auditor")
+    officers = typer.Typer(no_args_is_help=True, help="Officers: who releases and decides, for whom, in which roles.")
+    application.add_typer(officers, name="officer")
+
+    @command(officers, "add")
+    def add_officer(
+        call: Call,
+        name: NameArgument,
+        authority: Annotated[
+            list[str], typer.Option(help="For whom the officer acts: AUTHORITY[,AUTHORITY]; repeat for several.")
+        ],
+        role: Annotated[list[str], typer.Option(help="drafter, approver or duty_lead; repeat for several.")],
+        out: DirectoryOption = None,
+    ) -> None:
+        """Register an officer and make the key and certificate of the officer's tool. It may call at once."""
+        authorities = [item for text in authority for item in text.split(",")]
+        _add(call, "officer", name, authorities, out, [item for text in role for item in text.split(",")])
+
+    _register_rest(officers, "officer")
 
 
 def _register_rest(group: typer.Typer, role: str) -> None:
@@ -139,7 +158,14 @@ class _Files:
             raise usage(f"cannot write {self.certificate}", why=why, reason="FILE_UNWRITABLE") from None
 
 
-def _add(call: Call, role: str, name: str, authorities: list[str], out: Path | None) -> None:
+def _add(
+    call: Call,
+    role: str,
+    name: str,
+    authorities: list[str],
+    out: Path | None,
+    officer_roles: Sequence[str] = (),
+) -> None:
     from concord.v1 import admin_service_pb2 as pb
 
     from gateway.crypto.certificates import new_request
@@ -150,7 +176,13 @@ def _add(call: Call, role: str, name: str, authorities: list[str], out: Path | N
     try:
         with call.admin() as admin:
             answer = admin.add_system(
-                pb.AddSystemRequest(name=name, role=role, authorities=authorities, certificate_request=request)
+                pb.AddSystemRequest(
+                    name=name,
+                    role=role,
+                    authorities=authorities,
+                    certificate_request=request,
+                    officer_roles=officer_roles,
+                )
             )
     except BaseException:
         files.take_back()
@@ -165,6 +197,7 @@ def _show(call: Call, view: "SystemView", files: _Files, word: str) -> None:
     call.output.fields(
         [
             ("speaks for", ", ".join(view.authorities) or "nobody: it reads"),
+            *([("known as", f"{view.officer_id}  ({', '.join(view.officer_roles)})")] if view.officer_id else []),
             ("key", f"{files.key}  (mode 0600; move it to the system, keep no copy)"),
             ("certificate", f"{files.certificate}  (until {moment(view, 'end_time')})"),
         ]
@@ -179,4 +212,5 @@ def _data(view: "SystemView") -> dict[str, Any]:
         "in_settings": view.in_settings,
         "end_time": instant(view, "end_time"),
         "fingerprint": view.fingerprint or None,
+        **({"officer_id": view.officer_id, "officer_roles": list(view.officer_roles)} if view.officer_id else {}),
     }

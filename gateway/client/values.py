@@ -21,7 +21,7 @@ DEFAULT_LIFETIME: Final = timedelta(hours=6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A draft that is on the gateway's disk and will go out."""
+    """A draft that is on the gateway's disk and will go out, or waits for officers."""
 
     request_id: str
     message_id: MessageId
@@ -29,6 +29,8 @@ class Accepted:
     content_commitment: bytes
     create_time: datetime
     expire_time: datetime
+    held: bool = False
+    """Officers must decide first: nothing has left, and message_id is the proposal's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,7 @@ def accepted_of(request_id: str, answer: exchange_service_pb2.SubmitMessageRespo
         content_commitment=answer.content_commitment,
         create_time=to_datetime(answer.create_time.ToMilliseconds()),
         expire_time=to_datetime(answer.expire_time.ToMilliseconds()),
+        held=answer.HasField("held"),
     )
 
 

@@ -23,6 +23,9 @@ _KEY_BYTES: Final = 32
 _CONTENT: Final = pae(AT_REST, b"content")
 _RECORD: Final = pae(AT_REST, b"record")
 _UPLOAD: Final = pae(AT_REST, b"upload")
+_HELD: Final = pae(AT_REST, b"held draft")
+_WORDS: Final = b"words of a decision"
+_SALT_BYTES: Final = 32
 
 _encrypt = bindings.crypto_aead_xchacha20poly1305_ietf_encrypt
 _decrypt = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt
@@ -115,6 +118,37 @@ def open_upload(key: MessageKey, sealed: bytes) -> bytes:
         StoreCorrupt: Damaged, or of another upload.
     """
     return _open(key, sealed, _UPLOAD)
+
+
+def seal_held(key: MessageKey, salt: bytes, body: bytes) -> bytes:
+    """Return the salt and body of a draft that waits for officers under the key of the message it may become."""
+    return _seal(key, salt + body, _HELD)
+
+
+def open_held(key: MessageKey, sealed: bytes) -> tuple[bytes, bytes]:
+    """Return salt and body of a held draft.
+
+    Raises:
+        StoreCorrupt: Damaged, or of another draft.
+    """
+    plaintext = _open(key, sealed, _HELD)
+    if len(plaintext) < _SALT_BYTES:
+        raise StoreCorrupt("a held draft is cut short")
+    return plaintext[:_SALT_BYTES], plaintext[_SALT_BYTES:]
+
+
+def seal_words(key: MessageKey, words: bytes, number: int) -> bytes:
+    """Return what an officer said with one decision, bound to its place among those on the same draft."""
+    return _seal(key, words, pae(AT_REST, _WORDS, number.to_bytes(8, "big")))
+
+
+def open_words(key: MessageKey, sealed: bytes, number: int) -> bytes:
+    """Return what an officer said with a decision.
+
+    Raises:
+        StoreCorrupt: Damaged, or of another decision.
+    """
+    return _open(key, sealed, pae(AT_REST, _WORDS, number.to_bytes(8, "big")))
 
 
 def open_stored_body(content_key: ContentKey, header_bytes: bytes, ciphertext: bytes, codec: HeaderDecoder) -> bytes:

@@ -29,10 +29,10 @@ _BACKDATED: Final = timedelta(minutes=5)
 """DESIGN 5: clocks may differ by 5 minutes."""
 _MAX_CERTIFICATE_BYTES: Final = 16_384
 _MAX_INTERMEDIATES: Final = 4
-ROLES: Final = ("system", "auditor")
+ROLES: Final = ("system", "auditor", "officer")
 """What a certificate of our own authority may be for, beside the gateway itself."""
 _SPIFFE: Final = re.compile(
-    r"spiffe://([a-z]{2})/(?:gateway|(system|auditor)/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))\Z", re.ASCII
+    r"spiffe://([a-z]{2})/(?:gateway|(system|auditor|officer)/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))\Z", re.ASCII
 )
 _SYSTEM_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _REQUEST_CURVES: Final = frozenset({"secp256r1", "secp384r1"})

@@ -19,6 +19,7 @@ AT_REST: Final = "concord/at-rest/v1"
 ATTACHMENT: Final = "concord/attachment/v1"
 LOG_FACET: Final = "concord/log-facet/v1"
 FINGERPRINT: Final = "concord/fingerprint/v1"
+RELEASE: Final = "concord/release/v1"
 
 
 @cache

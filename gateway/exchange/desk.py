@@ -19,7 +19,7 @@ from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.message import Body, Draft, LegalBasis
 from gateway.model.partner import Profile
-from gateway.policy.decision import Allow
+from gateway.policy.decision import Allow, Deny, Hold
 from gateway.ports import Codec, DeskMessage, EventRow, HandedIn, MessageRow, SubmissionResult
 from gateway.workflow.alert import RECEIVER, AlertEvent, AlertState
 
@@ -132,18 +132,28 @@ class ConnectorDesk:
     def _draft(self, handed: HandedIn) -> Draft:
         draft = self._encoded(handed, handed.body, handed.recipients or ())
         if handed.recipients is None:
-            recipients = tuple(
-                partner
-                for partner in self._directory.partners()
-                if partner != self.own
-                and not self._directory.known(partner).frozen
-                and isinstance(self._policy.outgoing(replace(draft, recipients=(partner,))), Allow)
-            )
-            draft = replace(draft, recipients=recipients)
+            draft = replace(draft, recipients=self._covered(draft))
         bases = self._legal_basis(draft)
         if draft.body.legal_basis or not bases:
             return draft
         return self._encoded(handed, replace(draft.body, legal_basis=bases), draft.recipients)
+
+    def _covered(self, draft: Draft) -> tuple[PartnerId, ...]:
+        """Return the partners that it may go to at once; when there is none, those that officers may let it go to."""
+        at_once: list[PartnerId] = []
+        held: list[PartnerId] = []
+        for partner in self._directory.partners():
+            if partner == self.own or self._directory.known(partner).frozen:
+                continue
+            match self._policy.outgoing(replace(draft, recipients=(partner,))):
+                case Allow():
+                    at_once.append(partner)
+                case Hold():
+                    held.append(partner)
+                case Deny():
+                    pass
+        # Never both in one draft: it would wait for officers as a whole.
+        return tuple(at_once or held)
 
     def _encoded(self, handed: HandedIn, body: Body, recipients: tuple[PartnerId, ...]) -> Draft:
         body_bytes = self._codec.encode_body(body)

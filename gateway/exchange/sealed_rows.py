@@ -10,13 +10,14 @@ from gateway.crypto.at_rest import open_content, open_record, seal_content, seal
 from gateway.crypto.envelope import SealedBatch, SealedEnvelope, SealedRecord
 from gateway.crypto.keys import KeyEncryptionKey
 from gateway.exchange.attached import uses_of
-from gateway.exchange.key_pool import KeyPool, unwrap
+from gateway.exchange.key_pool import FreshKey, KeyPool, unwrap
 from gateway.exchange.steps import described, step
 from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
-from gateway.ports import AlertEntry, EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
+from gateway.policy.decision import Decided
+from gateway.ports import AlertEntry, EncapsulationRow, OutboxRow, Released, SealedMessage, WaitingEnvelope
 from gateway.translog.entry import EventType
 from gateway.values import dataclass
 
@@ -37,6 +38,23 @@ class _Submission(Protocol):
     def request_digest(self) -> bytes: ...
     @property
     def draft(self) -> Draft: ...
+    @property
+    def release(self) -> "Release | None": ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What officers have decided on a draft that now leaves: with it, and not by itself, it becomes durable."""
+
+    message_id: MessageId
+    salt: bytes
+    """Under which the content was committed to when it was shown."""
+    key: FreshKey
+    """The draft's own becomes the message's, so that erasing one erases both."""
+    actor: str
+    """Who is on record as having released it."""
+    decided: Decided
+    released: Released
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +100,8 @@ def rows_of(
 def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | None, pool: KeyPool) -> SealedMessage:
     header = sealed.header
     draft = submission.draft
-    fresh = pool.take()
+    release = submission.release
+    fresh = pool.take() if release is None else release.key
     key = fresh.key
     return SealedMessage(
         message_id=header.message_id,
@@ -123,13 +142,14 @@ def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | No
         log=step(
             EventType.MESSAGE_RELEASED,
             header.create_ms,
-            actor=submission.submitter.principal,
+            actor=submission.submitter.principal if release is None else release.actor,
             partner=sealed.records[0].partner.code if len(sealed.records) == 1 else "",
             subject=header.message_id.raw,
             thread=header.thread_id.raw,
             digest=sealed.digest,
             detail=f"{described(header)} for {draft.body.authority} to {_codes(sealed.records)}",
         ),
+        release=None if release is None else release.released,
     )
 
 

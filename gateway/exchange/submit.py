@@ -20,25 +20,26 @@ from gateway.errors import (
     MessageTooLarge,
     PolicyDenied,
     RequestIdReused,
+    StateConflict,
 )
 from gateway.exchange.alert_chains import AlertChains, entry_of
+from gateway.exchange.continuing import check_continuation, continuation, continues
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
-from gateway.exchange.threads import Continuation, Threads
+from gateway.exchange.sealed_rows import ReadyEnvelope, Release, rows_of
+from gateway.exchange.threads import Threads
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.message import Body, Draft
 from gateway.model.rules import check_draft
-from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.policy.decision import Allow, Decided, Decision, Deny, Hold
 from gateway.ports import (
     AlertEntry,
     Codec,
     CommitSubmissions,
     FindRequest,
-    NamedMessage,
     Store,
     SubmissionResult,
     SubmissionStatus,
@@ -74,6 +75,8 @@ class Submission:
     draft: Draft
     trace: bytes = b""
     """Trace context of the call; empty when it is not sampled."""
+    release: Release | None = None
+    """Set when officers have decided that a held draft leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,15 @@ class Policy(Protocol):
     """Decides what may leave."""
 
     def outgoing(self, draft: Draft) -> Decision: ...
+    def releasing(self, draft: Draft, decided: Decided) -> Decision: ...
     def default_lifetime_ms(self, draft: Draft) -> int: ...
+
+
+class Holding(Protocol):
+    """Keeps a draft until officers have decided; see exchange.hold."""
+
+    async def hold(self, submission: Submission, draft: Draft, expire_ms: int, hold: Hold) -> SubmissionResult: ...
+    def released(self, submission: Submission, result: SubmissionResult) -> None: ...
 
 
 @dataclass(slots=True)
@@ -117,6 +128,7 @@ class SubmitService:
         ready: Told of each envelope once it is durable, so that an open link can send it without reading it back.
         offload: Runs a function away from the event loop and returns its result.
         check_files: Raises FieldInvalid for a body that names a file which was not uploaded.
+        holding: Keeps what officers must release; without it such drafts are refused.
     """
 
     def __init__(
@@ -134,9 +146,11 @@ class SubmitService:
         offload: Callable[[Callable[[], SealedBatch]], Awaitable[SealedBatch]],
         observer: Observer = UNOBSERVED,
         check_files: Callable[[Body], Awaitable[None]] = take_all,
+        holding: Holding | None = None,
     ) -> None:
         self._observer = observer
         self._check_files = check_files
+        self._holding = holding
         self._directory = directory
         self._policy = policy
         self._store = store
@@ -155,18 +169,7 @@ class SubmitService:
         Raises:
             GatewayError: As `submit` would answer, except policy, which is in the result.
         """
-        now_ms = self._clock.now_ms()
-        expire_ms = self._check_draft(submitter, draft, now_ms)
-        await self._check_files(draft.body)
-        (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
-        if isinstance(continued, GatewayError):
-            raise continued
-        draft = continued
-        message_id = MessageId.new(now_ms)
-        item = _continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
-        threads = await Threads.read(self._store, self._directory.own, [item])
-        if threads is not None:
-            _check_continuation(threads, item)
+        draft, expire_ms = await self.examined(submitter, draft)
         return Validation(
             decision=self._policy.outgoing(draft),
             body_bytes=len(draft.body_bytes),
@@ -174,6 +177,21 @@ class SubmitService:
             expire_ms=expire_ms,
             supersedes=draft.supersedes.message_id if draft.supersedes is not None else None,
         )
+
+    async def examined(self, submitter: Submitter, draft: Draft) -> tuple[Draft, int]:
+        """Return a draft with what it continues named, and when it expires; raises as `submit` would answer."""
+        expire_ms = self._check_draft(submitter, draft, now_ms := self._clock.now_ms())
+        await self._check_files(draft.body)
+        (continued,) = await self._chains.continued([(draft, entry_of(draft.body, self._keys.current.key_encryption))])
+        if isinstance(continued, GatewayError):
+            raise continued
+        draft = continued
+        message_id = MessageId.new(now_ms)
+        item = continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
+        threads = await Threads.read(self._store, self._directory.own, [item])
+        if threads is not None:
+            check_continuation(threads, item)
+        return draft, expire_ms
 
     async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
         """Accept what may leave; answer each submission with its result or its error, in order.
@@ -191,10 +209,13 @@ class SubmitService:
             try:
                 expire_ms = self._check(submission, now_ms)
                 await self._check_files(submission.draft.body)
+            except ApprovalRequired as error:
+                answers[index] = await self._repeated(submission) or await self._held(submission, error, now_ms)
+                continue
             except GatewayError as error:
                 answers[index] = await self._repeated(submission) or error
                 continue
-            message_id = MessageId.new(now_ms)
+            message_id = MessageId.new(now_ms) if submission.release is None else submission.release.message_id
             thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
             entry = entry_of(submission.draft.body, self._keys.current.key_encryption)
             jobs.append(_Job(index, submission, expire_ms, message_id, thread_id, entry))
@@ -243,6 +264,8 @@ class SubmitService:
             match result.status:
                 case SubmissionStatus.NEW:
                     answers[job.index] = result
+                    if job.submission.release is not None and self._holding:
+                        self._holding.released(job.submission, result)
                     if job.submission.trace:
                         self._observer.released(job.message_id, job.submission.trace)
                     for envelope in envelopes:
@@ -253,6 +276,8 @@ class SubmitService:
                     answers[job.index] = RequestIdReused("this request_id was used before for another draft")
                 case SubmissionStatus.HEAD_MOVED:
                     again.append(job)
+                case SubmissionStatus.DECIDED_OTHERWISE:
+                    answers[job.index] = ConcurrentUpdate("somebody else has done something to it in between")
         return again
 
     def _seal_keys(
@@ -280,6 +305,10 @@ class SubmitService:
             if isinstance(draft, GatewayError):
                 answers[job.index] = await self._repeated(job.submission) or draft
                 continue
+            if draft is not job.submission.draft and job.submission.release is not None:
+                # Officers have approved a draft that takes the place of one alert, and by now another has done so.
+                answers[job.index] = StateConflict("what it continues has changed: possible is to propose a new draft")
+                continue
             if draft is not job.submission.draft:
                 job.submission = replace(job.submission, draft=draft)
                 job.thread_id = draft.thread_id or job.thread_id
@@ -289,16 +318,16 @@ class SubmitService:
     async def _agreeing(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Answer those that do not agree with what they continue; return the others."""
         own = self._directory.own
-        if not any(_continues(job.submission.draft) for job in jobs):
+        if not any(continues(job.submission.draft) for job in jobs):
             return jobs
-        items = [_continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
+        items = [continuation(job.submission.draft, job.message_id, job.thread_id, own) for job in jobs]
         threads = await Threads.read(self._store, own, items)
         if threads is None:
             return jobs
         agreeing: list[_Job] = []
         for job, item in zip(jobs, items, strict=True):
             try:
-                _check_continuation(threads, item)
+                check_continuation(threads, item)
             except GatewayError as error:
                 answers[job.index] = await self._repeated(job.submission) or error
             else:
@@ -309,15 +338,31 @@ class SubmitService:
     def _check(self, submission: Submission, now_ms: int) -> int:
         draft = submission.draft
         expire_ms = self._check_draft(submission.submitter, draft, now_ms)
-        match self._policy.outgoing(draft):
+        release = submission.release
+        match self._policy.outgoing(draft) if release is None else self._policy.releasing(draft, release.decided):
             case Allow():
                 pass
             case Hold(rule_ids=rules, explanation=why):
                 raise ApprovalRequired(rules, why)
             case Deny(rule_ids=rules, explanation=why):
                 raise PolicyDenied(rules, why)
-        self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
+        if not release:
+            self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
         return expire_ms
+
+    async def _held(
+        self, submission: Submission, why: ApprovalRequired, now_ms: int
+    ) -> SubmissionResult | GatewayError:
+        """Keep a draft for officers, after all checks that it would meet on its way out."""
+        try:
+            draft, expire_ms = await self.examined(submission.submitter, submission.draft)
+            hold = self._policy.outgoing(draft)
+            if self._holding is None or submission.release or not isinstance(hold, Hold):
+                return why
+            self._quota.take(submission.submitter.principal, draft.urgency, now_ms)
+            return await self._holding.hold(submission, draft, expire_ms, hold)
+        except GatewayError as error:
+            return error
 
     def _check_draft(self, submitter: Submitter, draft: Draft, now_ms: int) -> int:
         if len(draft.body_bytes) > MAX_BODY_BYTES:
@@ -334,6 +379,8 @@ class SubmitService:
 
     async def _repeated(self, submission: Submission) -> SubmissionResult | None:
         """A repeat gets the first answer even when the draft would not pass any more, for example after its expiry."""
+        if submission.release is not None:
+            return None
         found = await self._store.read(
             FindRequest(
                 submitter=submission.submitter.principal,
@@ -358,29 +405,5 @@ def _item(job: _Job, heads: dict[tuple[ThreadId, PartnerId], bytes], now_ms: int
         expire_ms=job.expire_ms,
         body_bytes=draft.body_bytes,
         recipients=tuple((partner, heads.get((job.thread_id, partner), b"")) for partner in draft.recipients),
+        salt=None if job.submission.release is None else job.submission.release.salt,
     )
-
-
-def _continues(draft: Draft) -> bool:
-    return draft.thread_id is not None or draft.in_reply_to is not None or draft.supersedes is not None
-
-
-def _continuation(draft: Draft, message_id: MessageId, thread_id: ThreadId, own: PartnerId) -> Continuation:
-    return Continuation(
-        message=NamedMessage(
-            sender=own,
-            message_id=message_id,
-            thread_id=thread_id,
-            kind=draft.body.kind,
-            mode=draft.mode,
-            authority=draft.body.authority.name,
-            content_commitment=b"",
-        ),
-        in_reply_to=draft.in_reply_to,
-        supersedes=draft.supersedes,
-    )
-
-
-def _check_continuation(threads: Threads, item: Continuation) -> None:
-    threads.check_known(item, "draft")
-    threads.check(item, "draft")

@@ -1,4 +1,4 @@
-"""Systems and auditors that may call with a certificate: those of concord.toml, and those registered while running.
+"""Systems, auditors and officers that may call with a certificate: those of concord.toml and those registered later.
 
     CONCORD_HOME/systems.json   mode 0600; written by the gateway only
 
@@ -7,6 +7,7 @@ open to the old ones. A system of concord.toml is known by its name, until it is
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from gateway.config import Config
 from gateway.config_values import check_system_name
 from gateway.crypto.certificates import ROLES
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid, NotFound, StateConflict
+from gateway.exchange.officers import DRAFTING_ROLES, Officer
+from gateway.exchange.officers import ROLES as OFFICER_ROLES
 from gateway.exchange.submit import Submitter
-from gateway.ids import AuthorityId, PartnerId
+from gateway.ids import AuthorityId, OfficerId, PartnerId
 from gateway.installation.private_files import read_private, sync_directory, write_private
 
 REGISTRY_FILE: Final = "systems.json"
@@ -41,7 +44,7 @@ class IssuedCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A system or auditor."""
+    """A system, auditor or officer."""
 
     role: str
     name: str
@@ -49,6 +52,9 @@ class Registered:
     in_settings: bool
     certificates: tuple[IssuedCertificate, ...] = ()
     """Newest first."""
+    officer_id: str = ""
+    """Pseudonym of an officer: what the exchange log says, and what may go abroad, instead of the name."""
+    officer_roles: tuple[str, ...] = ()
 
     @property
     def principal(self) -> str:
@@ -81,9 +87,21 @@ class Registry(Mapping[str, Submitter]):
             )
             for issuer in config.issuer
             for principal in issuer.principal
+            if principal.role != "officer"
+        }
+        self._token_officers = {
+            f"token/{principal.name}": Officer(
+                officer_id=OfficerId.parse(principal.officer_id),
+                roles=frozenset(principal.officer_roles),
+                authorities=frozenset(principal.authorities),
+            )
+            for issuer in config.issuer
+            for principal in issuer.principal
+            if principal.role == "officer"
         }
         self._known: dict[str, Registered] = {}
         self._submitters: dict[str, Submitter] = {}
+        self._officers: dict[str, Officer] = {}
         self._apply()
 
     # --- reading ---------------------------------------------------------------------------------------------
@@ -101,6 +119,29 @@ class Registry(Mapping[str, Submitter]):
         """Return those who may call with a certificate, by role and name."""
         return tuple(self._known[principal] for principal in sorted(self._known))
 
+    def officer(self, principal: str) -> Officer:
+        """Return the officer that a caller is.
+
+        Raises:
+            CallerUnknown: The caller is none, or no longer.
+        """
+        try:
+            return self._officers[principal]
+        except KeyError:
+            raise CallerUnknown(f"'{principal}' is not registered here as an officer") from None
+
+    def officers(self) -> dict[OfficerId, Officer]:
+        """Return all officers by pseudonym. One who has a certificate and tokens has the roles of both."""
+        found: dict[OfficerId, Officer] = {}
+        for officer in self._officers.values():
+            known = found.get(officer.officer_id, officer)
+            found[officer.officer_id] = Officer(
+                officer_id=officer.officer_id,
+                roles=known.roles | officer.roles,
+                authorities=known.authorities | officer.authorities,
+            )
+        return found
+
     def check_certificate(self, principal: str, digest: bytes) -> None:
         """Refuse a certificate that was not issued to this registration.
 
@@ -115,7 +156,9 @@ class Registry(Mapping[str, Submitter]):
 
     # --- changing: on disk first, so that nobody is let in whom a restart would forget ------------------------
 
-    def check_new(self, role: str, name: str, authorities: tuple[AuthorityId, ...]) -> None:
+    def check_new(
+        self, role: str, name: str, authorities: tuple[AuthorityId, ...], officer_roles: tuple[str, ...] = ()
+    ) -> None:
         """Refuse what cannot be registered.
 
         Raises:
@@ -125,8 +168,10 @@ class Registry(Mapping[str, Submitter]):
         if role not in ROLES:
             raise FieldInvalid("role", f"must be one of {', '.join(ROLES)}")
         check_system_name(name)
-        if (role == "system") is not bool(authorities):
-            raise FieldInvalid("authorities", "a system speaks for at least one authority, an auditor for none")
+        if (role != "auditor") is not bool(authorities):
+            raise FieldInvalid("authorities", "a system or officer is of at least one authority, an auditor of none")
+        if (role == "officer") is not bool(officer_roles) or not set(officer_roles) <= set(OFFICER_ROLES):
+            raise FieldInvalid("officer_roles", f"an officer has at least one of {', '.join(OFFICER_ROLES)}")
         if len(authorities) > MAX_AUTHORITIES or len(set(authorities)) != len(authorities):
             raise FieldInvalid("authorities", f"must be at most {MAX_AUTHORITIES}, each once")
         for authority in authorities:
@@ -138,7 +183,12 @@ class Registry(Mapping[str, Submitter]):
             raise StateConflict(f"{MAX_REGISTERED} are registered already")
 
     def add(
-        self, role: str, name: str, authorities: tuple[AuthorityId, ...], certificate: IssuedCertificate
+        self,
+        role: str,
+        name: str,
+        authorities: tuple[AuthorityId, ...],
+        certificate: IssuedCertificate,
+        officer_roles: tuple[str, ...] = (),
     ) -> Registered:
         """Register one with its first certificate.
 
@@ -147,12 +197,26 @@ class Registry(Mapping[str, Submitter]):
             StateConflict: As check_new.
             ConfigInvalid: The file cannot be written.
         """
-        self.check_new(role, name, authorities)
+        self.check_new(role, name, authorities, officer_roles)
         entry = Registered(
-            role=role, name=name, authorities=authorities, in_settings=False, certificates=(certificate,)
+            role=role,
+            name=name,
+            authorities=authorities,
+            in_settings=False,
+            certificates=(certificate,),
+            officer_id=self._pseudonym() if role == "officer" else "",
+            officer_roles=tuple(word for word in OFFICER_ROLES if word in officer_roles),
         )
         self._replace({**self._entries, entry.principal: entry}, self._removed)
         return entry
+
+    def _pseudonym(self) -> str:
+        """Return a pseudonym that nobody has or had here: a name that is given again is somebody else."""
+        while True:
+            # Drawn, not derived: whoever knows the names of our officers must not find out who decided.
+            found = f"o-{os.urandom(5).hex()}"
+            if OfficerId(found) not in self.officers():
+                return found
 
     def find(self, role: str, name: str) -> Registered:
         """Return one.
@@ -220,8 +284,20 @@ class Registry(Mapping[str, Submitter]):
         # An entry of a system that is gone from concord.toml opens nothing.
         self._known = {p: item for p, item in kept.items() if item.authorities or item.role == "auditor"}
         self._submitters = dict(self._tokens)
+        self._officers = dict(self._token_officers)
         for principal, item in self._known.items():
-            self._submitters[principal] = Submitter(principal=principal, authorities=frozenset(item.authorities))
+            if item.role == "officer":
+                self._officers[principal] = Officer(
+                    officer_id=OfficerId.parse(item.officer_id),
+                    roles=frozenset(item.officer_roles),
+                    authorities=frozenset(item.authorities),
+                )
+            else:
+                self._submitters[principal] = Submitter(principal=principal, authorities=frozenset(item.authorities))
+        for principal, officer in self._officers.items():
+            # Who only approves hands nothing in; who does is an author, and never approves it.
+            drafts = officer.authorities if officer.roles & DRAFTING_ROLES else frozenset[AuthorityId]()
+            self._submitters[principal] = Submitter(principal=officer.principal, authorities=drafts)
 
     def _load(self) -> tuple[dict[str, Registered], frozenset[str]]:
         path = self._home / REGISTRY_FILE
@@ -253,16 +329,22 @@ def _to_json(item: Registered) -> dict[str, Any]:
         "in_settings": item.in_settings,
         "authorities": [] if item.in_settings else [str(authority) for authority in item.authorities],
         "certificates": [[certificate.digest, certificate.end_ms] for certificate in item.certificates],
+        **({"officer_id": item.officer_id, "officer_roles": list(item.officer_roles)} if item.officer_id else {}),
     }
 
 
 def _from_json(data: dict[str, Any]) -> Registered:
     if data["role"] not in ROLES:
         raise FieldInvalid("role", f"must be one of {', '.join(ROLES)}")
+    roles = tuple(str(word) for word in data.get("officer_roles", ()))
+    if (data["role"] == "officer") is not bool(roles) or not set(roles) <= set(OFFICER_ROLES):
+        raise FieldInvalid("officer_roles", f"an officer has at least one of {', '.join(OFFICER_ROLES)}")
     return Registered(
         role=data["role"],
         name=check_system_name(data["name"]),
         authorities=tuple(AuthorityId.parse(item) for item in data["authorities"]),
         in_settings=bool(data["in_settings"]),
         certificates=tuple(IssuedCertificate(str(digest), int(end_ms)) for digest, end_ms in data["certificates"]),
+        officer_id=OfficerId.parse(data["officer_id"]).name if roles else "",
+        officer_roles=roles,
     )

@@ -21,7 +21,7 @@ from gateway.model.alert import Alert
 from gateway.model.header import Kind, Mode
 from gateway.model.message import Draft
 from gateway.model.partner import Profile
-from gateway.policy.decision import Allow, Decision, Deny, Hold
+from gateway.policy.decision import DECIDING_ROLES, RELEASE, Allow, Decided, Decision, Deny, Hold, Need, answered
 from gateway.policy.pacts import Pact, Refusal, cover, listed, pacts_between
 from gateway.policy.personal_data import has_travel_document
 
@@ -80,6 +80,10 @@ class AgreementPolicy:
                 "the alert carries the machine-readable zone of a travel document; alerts carry no personal data",
             )
         return decision
+
+    def releasing(self, draft: Draft, decided: Decided) -> Decision:
+        """Decide once more whether a held draft may leave, with what officers have decided by now."""
+        return answered(self.outgoing(draft), decided)
 
     def incoming(
         self,
@@ -169,7 +173,9 @@ class AgreementPolicy:
         held = [partner for partner, pact in pacts if pact.needs_officers or pact.terms_for(kind) is not None]
         if held:
             text = f"two officers release what leaves for {listed(held)}"
-            return _Ruling(Hold(("agreement/release-officers",), text), lifetime_ms)
+            number = max((terms.approvals for _, pact in pacts if (terms := pact.terms_for(kind))), default=1)
+            need = Need(RELEASE, DECIDING_ROLES, number, 0)
+            return _Ruling(Hold((RELEASE,), text, (need,)), lifetime_ms)
         names = ", ".join(sorted({pact.id for _, pact in pacts}))
         return _Ruling(Allow(("agreement/in-force",), f"covered by {names}"), lifetime_ms)
 

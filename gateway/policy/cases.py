@@ -14,14 +14,12 @@ from gateway.ids import PartnerId
 from gateway.model.header import Kind
 from gateway.model.partner import Profile
 from gateway.policy.cedar import Rule, RuleSet, Undecided, safeguards
-from gateway.policy.decision import Allow, Decision, Deny, Hold, Need
+from gateway.policy.decision import DECIDING_ROLES, RELEASE, Allow, Decision, Deny, Hold, Need
 from gateway.policy.facts import Facts, context, missing, officers_who_answer
 from gateway.policy.pacts import DEFAULT_RETENTION_DAYS, Pact, Refusal, TermsInForce, cover, pacts_between
 
-RELEASE: Final = "agreement/release-officers"
 FACTS_MISSING: Final = "safeguard/facts-missing"
 UNDECIDED: Final = "safeguard/undecided"
-DECIDING_ROLES: Final = frozenset({"approver", "duty_lead"})
 _SHORTEST_RETENTION: Final = min(DEFAULT_RETENTION_DAYS.values())
 
 

@@ -4,6 +4,11 @@ Anything but Allow is not allowed: a caller matches all three and ends in assert
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+RELEASE: Final = "agreement/release-officers"
+"""The rule that an agreement's wish for officers goes by: approving as such answers it."""
+DECIDING_ROLES: Final = frozenset({"approver", "duty_lead"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +58,41 @@ class Deny:
 
 
 Decision = Allow | Hold | Deny
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One officer's approval."""
+
+    officer: str
+    roles: frozenset[str]
+    rules: frozenset[str]
+    """What the officer decided on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What officers have decided on a release; the workflow has seen to it that none of them wrote it."""
+
+    answers: tuple[Answer, ...]
+    alone: bool = False
+    """One officer sends it by the fast lane or behind broken glass: stands for the release, and for no other rule."""
+
+
+def answered(decision: Decision, decided: Decided) -> Decision:
+    """Return a decision after officers have answered what it holds for. What is denied stays denied."""
+    # A hold that names nobody who could end it is not ended by anybody.
+    if not isinstance(decision, Hold) or not decision.needs:
+        return decision
+    left: list[Need] = []
+    for need in decision.needs:
+        if decided.alone and need.rule_id == RELEASE:
+            continue
+        officers = {
+            answer.officer for answer in decided.answers if need.rule_id in answer.rules and answer.roles & need.roles
+        }
+        if len(officers) < need.number:
+            left.append(Need(need.rule_id, need.roles, need.number, len(officers)))
+    if not left:
+        return Allow(decision.rule_ids, decision.explanation, decision.warnings)
+    return Hold(tuple(need.rule_id for need in left), decision.explanation, tuple(left), decision.warnings)

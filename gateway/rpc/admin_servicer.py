@@ -334,7 +334,7 @@ class AdminServicer:
         """Register a system or auditor."""
         authorities = tuple(AuthorityId.parse(item, "authorities") for item in request.authorities)
         added, certificate = await self._backend.systems.add(
-            request.role, request.name, authorities, request.certificate_request
+            request.role, request.name, authorities, request.certificate_request, tuple(request.officer_roles)
         )
         return pb.AddSystemResponse(system=system_to_proto(added), certificate=certificate)
 

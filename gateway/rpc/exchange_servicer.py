@@ -28,6 +28,7 @@ from gateway.rpc.convert.view import (
     time_to_proto,
     validation_to_proto,
 )
+from gateway.rpc.methods import CallerKind
 from gateway.rpc.pipeline import answer_in_order
 from gateway.rpc.status import error_detail
 from gateway.telemetry.calls import UNWATCHED, Calls
@@ -168,7 +169,7 @@ class ExchangeServicer(AttachmentMethods):
         opened = await self._reading.open(sender, MessageId(request.message_id))
         if not may_see(opened.stored.row, self._submitter(caller)):
             raise NotFound("no such message")
-        await self._reading.note_shown([opened], actor=caller.principal)
+        await self._reading.note_shown([opened], actor=self._submitter(caller).principal)
         return pb.GetMessageResponse(message=opened_to_proto(opened))
 
     async def list_messages(self, request: pb.ListMessagesRequest, caller: Caller) -> pb.ListMessagesResponse:
@@ -177,7 +178,7 @@ class ExchangeServicer(AttachmentMethods):
         sent = {pb.DIRECTION_SENT: True, pb.DIRECTION_RECEIVED: False}.get(request.direction)
         rows, token = await self._reading.list(sent=sent, page_size=request.page_size, page_token=request.page_token)
         shown = [row_to_proto(row) for row in rows if may_see(row, submitter)]
-        await self._reading.note_listed(actor=caller.principal, count=len(shown))
+        await self._reading.note_listed(actor=submitter.principal, count=len(shown))
         return pb.ListMessagesResponse(messages=shown, next_page_token=token)
 
     async def watch_messages(
@@ -193,7 +194,7 @@ class ExchangeServicer(AttachmentMethods):
                 for row, opened in zip(rows, found, strict=True)
                 if opened is not None and row.type == RECEIVED and may_see(opened.stored.row, submitter)
             ]
-            await self._reading.note_shown(with_body, actor=caller.principal)
+            await self._reading.note_shown(with_body, actor=submitter.principal)
             seen = (_event(row, opened, submitter) for row, opened in zip(rows, found, strict=True))
             events = [event for event in seen if event is not None]
             # A batch of which nothing is for this caller still moves its cursor on.
@@ -208,24 +209,24 @@ class ExchangeServicer(AttachmentMethods):
     async def acknowledge_message(
         self, request: pb.AcknowledgeMessageRequest, caller: Caller
     ) -> pb.AcknowledgeMessageResponse:
-        """State to the sender that a system of ours has taken a message over."""
-        self._submitter(caller)
+        """State to the sender that a system or officer of ours has taken a message over."""
+        submitter = self._submitter(caller)
+        by_officer = caller.kind is CallerKind.OFFICER
         time_ms = await self._acknowledging.acknowledge(
             partner_from_text(request.sender, "sender"),
             MessageId(request.message_id),
-            Outcome.ACKNOWLEDGED_BY_SYSTEM,
-            actor=caller.principal,
+            Outcome.ACKNOWLEDGED_BY_OFFICER if by_officer else Outcome.ACKNOWLEDGED_BY_SYSTEM,
+            actor=submitter.principal,
         )
         return pb.AcknowledgeMessageResponse(acknowledge_time=time_to_proto(time_ms))
 
     async def mark_alert(self, request: pb.MarkAlertRequest, caller: Caller) -> pb.MarkAlertResponse:
         """Record what this state does with a received alert."""
-        self._submitter(caller)
         state = await self._marking.mark(
             partner_from_text(request.sender, "sender"),
             MessageId(request.message_id),
             mark_from_proto(request.mark),
-            actor=caller.principal,
+            actor=self._submitter(caller).principal,
         )
         return pb.MarkAlertResponse(alert_state=state.word)
 

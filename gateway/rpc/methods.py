@@ -27,7 +27,7 @@ class CallerKind(Enum):
     AUDITOR = "auditor"
     """Reads, never acts: spiffe://<own>/auditor/<name> below our own authority, or a token of that role."""
     OFFICER = "officer"
-    """A liaison officer. Nothing identifies one yet: every method refuses, and what will be theirs is in the table."""
+    """A liaison officer that is registered: spiffe://<own>/officer/<name> below our own authority, or such a token."""
     OPERATOR = "operator"
     """Whoever may open the Unix socket."""
 
@@ -42,7 +42,7 @@ class Listener(Enum):
 
 COMES_BY: Final[dict[Listener, frozenset[CallerKind]]] = {
     Listener.FEDERATION: frozenset({CallerKind.PARTNER}),
-    Listener.EXCHANGE: frozenset({CallerKind.SYSTEM, CallerKind.AUDITOR}),
+    Listener.EXCHANGE: frozenset({CallerKind.SYSTEM, CallerKind.AUDITOR, CallerKind.OFFICER}),
     Listener.ADMIN: frozenset({CallerKind.OPERATOR}),
 }
 """Whom a listener can identify. Any other kind is a stranger there, whatever it may do elsewhere."""
@@ -54,6 +54,7 @@ class Scope(Enum):
     SUBMIT = "concord.submit"
     READ = "concord.read"
     AUDIT = "concord.audit"
+    DECIDE = "concord.decide"
 
 
 class Verdict(Enum):
@@ -93,6 +94,8 @@ SMALL_BYTES: Final = 4096
 """Requests that carry ids, cursors and page tokens only."""
 DRAFT_BYTES: Final = 2_100_000
 """A body of 2,000,000 bytes with the fields around it; what is larger inside is refused with the body's own limit."""
+WORDS_BYTES: Final = 50_000
+"""Two texts of 4,000 characters of up to four bytes, and 64 rules of 128."""
 CARD_BYTES: Final = 70_000
 """partner.proto: a card of 64 KiB with up to four signatures."""
 REQUEST_BYTES: Final = 32_768
@@ -150,15 +153,16 @@ def _stream(
 
 
 _ON_EXCHANGE: Final = frozenset({Listener.EXCHANGE})
-_SUBMIT: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM}), Scope.SUBMIT)
-_READ: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM}), Scope.READ)
-_APPROVALS: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM, CallerKind.OFFICER}), Scope.READ)
+_OWN: Final = frozenset({CallerKind.SYSTEM, CallerKind.OFFICER})
+_SUBMIT: Final[Who] = (_ON_EXCHANGE, _OWN, Scope.SUBMIT)
+_READ: Final[Who] = (_ON_EXCHANGE, _OWN, Scope.READ)
+_DECIDE: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.OFFICER}), Scope.DECIDE)
 _AUDIT: Final[Who] = (
     frozenset({Listener.EXCHANGE, Listener.ADMIN}),
     frozenset({CallerKind.AUDITOR, CallerKind.OPERATOR}),
     Scope.AUDIT,
 )
-_OPEN: Final[Who] = (_ON_EXCHANGE, frozenset({CallerKind.SYSTEM, CallerKind.AUDITOR}), None)
+_OPEN: Final[Who] = (_ON_EXCHANGE, _OWN | {CallerKind.AUDITOR}, None)
 _FEDERATION: Final[Who] = (frozenset({Listener.FEDERATION}), frozenset({CallerKind.PARTNER}), None)
 _ADMIN: Final[Who] = (frozenset({Listener.ADMIN}), frozenset({CallerKind.OPERATOR}), None)
 
@@ -176,7 +180,20 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.ExchangeService.UploadAttachment": _stream(_SUBMIT, UPLOAD_BYTES, max_streams=MAX_FILES),
     "concord.v1.ExchangeService.DownloadAttachment": _stream(_READ, max_streams=MAX_FILES),
     "concord.v1.ExchangeService.ListAttachments": _unary(_READ),
-    "concord.v1.ApprovalService.ListApprovals": _unary(_APPROVALS, offered=False),
+    "concord.v1.ApprovalService.ListProposals": _unary(_READ),
+    "concord.v1.ApprovalService.GetProposal": _unary(_DECIDE),
+    "concord.v1.ApprovalService.ClaimProposal": _unary(_DECIDE),
+    "concord.v1.ApprovalService.ReleaseClaim": _unary(_DECIDE),
+    "concord.v1.ApprovalService.HandOverClaim": _unary(_DECIDE),
+    "concord.v1.ApprovalService.ProposeDraft": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.EditDraft": _unary(_DECIDE, DRAFT_BYTES + WORDS_BYTES, checked=False),
+    "concord.v1.ApprovalService.ApproveProposal": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.RefuseProposal": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.WithdrawProposal": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.AskAboutProposal": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.SendAlone": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.BreakGlass": _unary(_DECIDE, WORDS_BYTES),
+    "concord.v1.ApprovalService.ReviewBrokenGlass": _unary(_DECIDE, WORDS_BYTES),
     "concord.v1.AuditService.GetHead": _unary(_AUDIT),
     "concord.v1.AuditService.SearchEntries": _unary(_AUDIT),
     "concord.v1.AuditService.ListEntries": _unary(_AUDIT),

@@ -17,6 +17,7 @@ from gateway.ids import PartnerId
 from gateway.issuers import Issuer
 from gateway.ports import LinkIdentity
 from gateway.rpc.admin_servicer import AdminBackend, AdminServicer
+from gateway.rpc.approval_servicer import ApprovalServicer
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import (
     Directory,
@@ -197,6 +198,7 @@ def exchange_listener(
     clock: Clock,
     servicer: ExchangeServicer,
     audit: AuditServicer | None,
+    approvals: ApprovalServicer,
     rejected: RejectedCallers,
     max_stream_age_s: float | None = None,
     tokens: TokenSettings | None = None,
@@ -215,6 +217,7 @@ def exchange_listener(
         clock: Says when certificates are judged.
         servicer: Answers.
         audit: Answers auditors.
+        approvals: Answers officers.
         rejected: Remembers who was turned away.
         max_stream_age_s: Instead of that in methods.py.
         tokens: Whose access tokens are taken; None for none.
@@ -234,6 +237,7 @@ def exchange_listener(
     health = HealthServicer(names, store=store)
     servicers: dict[str, object] = {
         "concord.v1.ExchangeService": servicer,
+        "concord.v1.ApprovalService": approvals,
         "concord.v1.AuditService": audit,
         "grpc.health.v1.Health": health,
         "grpc.reflection.v1alpha.ServerReflection": ReflectionServicer(names) if reflection else ClosedReflection(),

@@ -15,7 +15,12 @@ class SystemBackend(Protocol):
 
     def list(self) -> tuple[Registered, ...]: ...
     async def add(
-        self, role: str, name: str, authorities: tuple[AuthorityId, ...], request: bytes
+        self,
+        role: str,
+        name: str,
+        authorities: tuple[AuthorityId, ...],
+        request: bytes,
+        officer_roles: tuple[str, ...] = (),
     ) -> tuple[Registered, bytes]: ...
     async def renew(self, role: str, name: str, request: bytes) -> tuple[Registered, bytes]: ...
     async def remove(self, role: str, name: str) -> Registered: ...
@@ -47,4 +52,6 @@ def system_to_proto(item: Registered) -> pb.SystemView:
         in_settings=item.in_settings,
         end_time=time_to_proto(newest.end_ms if newest is not None else None),
         fingerprint=newest.digest if newest is not None else "",
+        officer_id=item.officer_id,
+        officer_roles=item.officer_roles,
     )

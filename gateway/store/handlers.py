@@ -10,6 +10,7 @@ from gateway.store import (
     attachment_reading,
     attachments,
     events,
+    held,
     leases,
     log,
     log_begin,
@@ -29,6 +30,9 @@ from gateway.store.transaction import Answer, Handler, Transaction, one_by_one
 
 HANDLERS: Final[dict[type[ports.Operation[Any]], Handler]] = {
     ports.CommitSubmissions: submissions.commit_submissions,
+    ports.HoldDraft: one_by_one(held.hold_draft),
+    ports.ChangeHeld: one_by_one(held.change_held),
+    ports.ClaimHeld: one_by_one(held.claim_held),
     ports.CommitReceived: receiving.commit_received,
     ports.MarkAlert: one_by_one(alert_marks.mark_alert),
     ports.CommitReceipts: receipts.commit_receipts,
@@ -94,6 +98,9 @@ ANSWERS: Final[dict[type[ports.Query[Any]], Answer]] = {
     ports.OldUploads: attachment_reading.old_uploads,
     ports.ErasingAttachments: attachment_reading.erasing_attachments,
     ports.ReadCustody: attachment_reading.read_custody,
+    ports.FindHeld: held.find_held,
+    ports.ListHeld: held.list_held,
+    ports.DueHeld: held.due_held,
     ports.Partners: partners.partners,
     ports.ReadLogHead: log_reading.read_log_head,
     ports.ProveInclusion: log_reading.prove_inclusion,
@@ -120,6 +127,8 @@ def weigh(operation: ports.Operation[Any]) -> int:
     """Return nearly how many bytes an operation writes, to bound a group."""
     if isinstance(operation, ports.CommitSubmissions | ports.CommitReceived):
         return sum(len(message.content_sealed) + _ROW_BYTES for message in operation.messages)
+    if isinstance(operation, ports.HoldDraft):
+        return len(operation.draft.body_sealed) + _ROW_BYTES
     if isinstance(operation, ports.CommitReceipts):
         return len(operation.receipts) * _ROW_BYTES
     return _ROW_BYTES

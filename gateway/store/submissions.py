@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import String, bindparam, literal_column, select, union_all, update
 
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.ports import (
@@ -17,10 +17,14 @@ from gateway.ports import (
     SubmissionResult,
     SubmissionStatus,
     ThreadHeads,
+    Waiting,
 )
 from gateway.store.alerts import Arrival, place_alerts
 from gateway.store.attachments import use_attachments
+from gateway.store.decisions import release_held
+from gateway.store.held_tables import proposal
 from gateway.store.log import add_log
+from gateway.store.needs import unpack_needs
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
 from gateway.store.tables import RECIPIENTS, WAITING, encapsulation, outbox, sent, thread_head
@@ -36,8 +40,23 @@ _REQUEST_COLUMNS = (
     sent.c.create_ms,
     sent.c.expire_ms,
 )
+_HELD_COLUMNS = (
+    proposal.c.submitter,
+    proposal.c.request_id,
+    proposal.c.request_digest,
+    proposal.c.proposal_id,
+    proposal.c.thread_id,
+    proposal.c.content_commitment,
+    proposal.c.create_ms,
+    proposal.c.expire_ms,
+    proposal.c.needs,
+)
+# In one statement: what was held once must never be sent by a repeat, whatever the agreements have become since.
 REQUESTS: Final = Lookup(
-    lambda keys: select(*_REQUEST_COLUMNS).where(sent.c.request_id.in_(keys)),
+    lambda keys: union_all(
+        select(*_REQUEST_COLUMNS, literal_column("NULL", String)).where(sent.c.request_id.in_(keys)),
+        select(*_HELD_COLUMNS).where(proposal.c.request_id.in_(keys)),
+    ),
     sent.c.request_id,
 )
 _HEAD_COLUMNS = (thread_head.c.thread_id, thread_head.c.partner, thread_head.c.digest)
@@ -90,7 +109,7 @@ class _Place:
 def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions]) -> list[tuple[SubmissionResult, ...]]:
     """Accept the messages of all operations, each against what those before it left behind."""
     messages = [message for operation in operations for message in operation.messages]
-    known = {(row[0], row[1]): row for row in tx.look_up(REQUESTS, list({message.request_id for message in messages}))}
+    known = known_requests(tx, list({message.request_id for message in messages}))
     # A thread that begins here has no head to look up. If one is there after all, the insert fails, and the second
     # time everything is looked up.
     old_threads = list({m.thread_id.raw for m in messages if tx.alone or not m.new_thread})
@@ -105,12 +124,16 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
         encapsulations = {item.digest: item.encapsulation for item in operation.encapsulations}
         for message in operation.messages:
             request = (message.submitter, message.request_id)
-            if request in known:
-                answers.append(_answered(known[request], message.request_digest))
+            # What was held is known by its request from then on: its release goes by its version.
+            if message.release is None and request in known:
+                answers.append(answered(known[request], message.request_digest))
                 continue
             thread = message.thread_id.raw
             if any(heads.get((thread, row.partner.code), b"") != row.previous_digest for row in message.outbox):
                 answers.append(_result(message, SubmissionStatus.HEAD_MOVED))
+                continue
+            if message.release is not None and not release_held(tx, message.release):
+                answers.append(_result(message, SubmissionStatus.DECIDED_OTHERWISE))
                 continue
             for row in message.outbox:
                 heads[thread, row.partner.code] = moved[thread, row.partner.code] = message.digest
@@ -125,6 +148,7 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
                 message.content_commitment,
                 message.create_ms,
                 message.expire_ms,
+                None,
             )
             accepted.append(message)
             answers.append(_result(message, SubmissionStatus.NEW))
@@ -302,18 +326,27 @@ def _result(message: SealedMessage, status: SubmissionStatus) -> SubmissionResul
     )
 
 
-def _answered(row: Row, request_digest: bytes) -> SubmissionResult:
-    _, _, stored_digest, message_id, thread_id, commitment, create_ms, expire_ms = row
+def known_requests(session: Session, request_ids: Sequence[bytes]) -> dict[tuple[str, bytes], Row]:
+    """Return what became of requests, by submitter and id; one that was held is told as held, though it left since."""
+    known: dict[tuple[str, bytes], Row] = {}
+    for row in session.look_up(REQUESTS, request_ids):
+        if row[8] is not None or (row[0], row[1]) not in known:
+            known[row[0], row[1]] = row
+    return known
+
+
+def answered(row: Row, request_digest: bytes) -> SubmissionResult:
+    """Return the answer to a request that is known."""
+    _, _, stored_digest, message_id, thread_id, commitment, create_ms, expire_ms, needs = row
     status = SubmissionStatus.REPEATED if stored_digest == request_digest else SubmissionStatus.REUSED
-    return SubmissionResult(status, MessageId(message_id), ThreadId(thread_id), commitment, create_ms, expire_ms)
+    held = None if needs is None else Waiting(unpack_needs(needs))
+    return SubmissionResult(status, MessageId(message_id), ThreadId(thread_id), commitment, create_ms, expire_ms, held)
 
 
 def find_request(session: Session, query: FindRequest) -> SubmissionResult | None:
     """Return the answer given to a request before."""
-    for row in session.look_up(REQUESTS, [query.request_id]):
-        if row[0] == query.submitter:
-            return _answered(row, query.request_digest)
-    return None
+    row = known_requests(session, [query.request_id]).get((query.submitter, query.request_id))
+    return None if row is None else answered(row, query.request_digest)
 
 
 def thread_heads(session: Session, query: ThreadHeads) -> dict[tuple[ThreadId, PartnerId], bytes]:

@@ -20,6 +20,7 @@ from gateway.ports import (
 )
 from gateway.store.alerts import STANDING, standing_columns
 from gateway.store.attachments import drop_uses
+from gateway.store.held_tables import proposal
 from gateway.store.log import add_log
 from gateway.store.rows import check_row, unpack_proof
 from gateway.store.statement import Statement, constant
@@ -255,11 +256,18 @@ KEY_OF_SENT: Final = Statement(
     select(sent.c.key_id).where(sent.c.message_id == bindparam("of_message"), sent.c.sender == bindparam("from_sender"))
 )
 
+KEY_OF_HELD: Final = Statement(
+    select(proposal.c.key_id).where(
+        proposal.c.proposal_id == bindparam("of_message"),
+        func.substr(proposal.c.authority, 1, 2) == bindparam("from_sender"),
+    )
+)
+
 
 def erase_message(tx: Transaction, operation: EraseMessage) -> bool:
     """Destroy a message's key."""
     values = {"of_message": operation.message_id.raw, "from_sender": operation.sender.code}
-    row = tx.row(KEY_OF_RECEIVED, **values) or tx.row(KEY_OF_SENT, **values)
+    row = tx.row(KEY_OF_RECEIVED, **values) or tx.row(KEY_OF_SENT, **values) or tx.row(KEY_OF_HELD, **values)
     if row is None:
         return False
     tx.erase_key(row[0])

@@ -98,6 +98,10 @@ class CoalescedSubmit:
         """Run every check and keep nothing; see SubmitService.validate."""
         return await self._service.validate(submitter, draft)
 
+    async def examined(self, submitter: Submitter, draft: Draft) -> tuple[Draft, int]:
+        """Run every check but policy; see SubmitService.examined."""
+        return await self._service.examined(submitter, draft)
+
     def _start(self) -> None:
         while self._queued and len(self._running) < CONCURRENT:
             busy = self._running or self._lingering is not None

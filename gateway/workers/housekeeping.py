@@ -1,4 +1,4 @@
-"""What must happen by itself: numbering events, burying what expired, showing what was held, refreshing cards."""
+"""What must happen by itself: numbering events, burying what expired, showing what was held, lapsing, new cards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +10,7 @@ from gateway.errors import Busy, GatewayError
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import EXPIRE_ROWS, FREE_ROWS, ExpiryService
 from gateway.exchange.key_pool import KeyPool
+from gateway.exchange.take_back import LAPSE_ROWS, TakeBackService
 from gateway.ports import AssignPositions, Store
 from gateway.workers.signals import Signal, StoreSignal
 
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 NUMBER_ROWS: Final = 2048
 NUMBER_POLL_S: Final = 1.0
 EXPIRE_EVERY_S: Final = 1.0
+LAPSE_EVERY_S: Final = 5.0
 CARDS_POLL_S: Final = 5.0
 KEYS_POLL_S: Final = 60.0
 
@@ -42,6 +44,14 @@ async def expire(service: ExpiryService) -> None:
         freed = await _patiently("free_held", service.free_held)
         if (buried or 0) < EXPIRE_ROWS and (freed or 0) < FREE_ROWS:
             await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+async def lapse(service: TakeBackService) -> None:
+    """Let lapse what officers have not decided on in time."""
+    while True:
+        due = await _patiently("lapse", service.lapse_due)
+        if (due or 0) < LAPSE_ROWS:
+            await asyncio.sleep(LAPSE_EVERY_S)
 
 
 async def keep_keys(pool: KeyPool, low: Signal) -> None:

@@ -77,6 +77,7 @@ MACHINE: Final = Machine(
             _E.SEND_ALONE: _S.SENT_ALONE,
             _E.BREAK_GLASS: _S.REVIEW_DUE,
             _E.WITHDRAW: _S.WITHDRAWN,
+            _E.LAPSE: _S.LAPSED,
         },
         _S.PROPOSED: {**_DECISION, _E.EDIT: _S.VOIDED},
         _S.SENT_ALONE: _DECISION,

@@ -148,7 +148,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDuty:
-    """Who is on duty at an instant. Only `on_duty` makes one."""
+    """Who is on duty at an instant. Without a roster, whoever has the role of duty lead."""
 
     desk: str
     at_ms: int

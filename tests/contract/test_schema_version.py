@@ -34,15 +34,20 @@ async def test_database_that_is_up_to_date_opens_without_alembic(tmp_path, monke
         await open_sqlite(tmp_path / "new")
 
 
+LATER = (
+    *("partner_checkpoint", "alert", "alert_wait", "proposal", "decision", "claim"),
+    *("attachment", "attachment_use", "attachment_custody"),
+)
+
+
 async def test_database_of_the_first_version_gets_what_came_later(tmp_path):
-    later = ("partner_checkpoint", "alert", "alert_wait", "attachment", "attachment_use", "attachment_custody")
     await (await open_sqlite(tmp_path)).close()
     with sqlite3.connect(tmp_path / "store.db") as database:
         database.execute("DROP INDEX sent_thread")
         tables = database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%log%'"
         ).fetchall()
-        for name in [*(name for (name,) in tables), *later]:
+        for name in [*(name for (name,) in tables), *LATER]:
             database.execute(f"DROP TABLE {name}")
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     database.close()

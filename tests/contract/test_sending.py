@@ -35,7 +35,7 @@ from gateway.ports import (
 )
 from tests.contract.samples import CN, ENCAPSULATION, LA, NOW, PATH, TH, VN, blob, log_entry, receipt, receipts, submit
 
-NEW, REPEATED, REUSED, HEAD_MOVED = SubmissionStatus
+NEW, REPEATED, REUSED, HEAD_MOVED, _ = SubmissionStatus
 
 
 async def waiting(store, partner=TH, urgency=Urgency.U2, after=0, rows=1000, size=10**9):

@@ -16,13 +16,15 @@ from gateway.crypto.certificates import (
     new_request,
     pem_to_der,
 )
-from gateway.errors import NotFound, PartnerFrozen, PartnerUnknown
+from gateway.errors import CallerUnknown, NotFound, PartnerFrozen, PartnerUnknown
+from gateway.exchange.officers import Officer
 from gateway.exchange.reader import OpenedMessage
 from gateway.exchange.submit import Submitter, Validation
-from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.ids import AuthorityId, MessageId, OfficerId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow
 from gateway.ports import FrameAnswer, LinkIdentity, ShownLogs, SubmissionResult, SubmissionStatus
+from gateway.rpc.approval_servicer import ApprovalServicer, Desk
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.exchange_servicer import ExchangeServicer
 from gateway.rpc.federation_servicer import FederationServicer
@@ -68,9 +70,17 @@ def system_identity(of: State, name: str) -> LinkIdentity:
 
 
 def auditor_identity(of: State, name: str) -> LinkIdentity:
+    return _requested(of, "auditor", name)
+
+
+def officer_identity(of: State, name: str) -> LinkIdentity:
+    return _requested(of, "officer", name)
+
+
+def _requested(of: State, role: str, name: str) -> LinkIdentity:
     key, request = new_request()
     certificate = issue_requested(
-        of.authority, of.partner, role="auditor", name=name, request=request, now_ms=CLOCK.now_ms()
+        of.authority, of.partner, role=role, name=name, request=request, now_ms=CLOCK.now_ms()
     )
     return LinkIdentity(partner=of.partner, certificate_chain_pem=certificate, private_key_pem=key)
 
@@ -356,6 +366,7 @@ EARLY_WARNING = Submitter(
     principal="system/early-warning", authorities=frozenset({AuthorityId("th/early-warning"), AuthorityId("th/police")})
 )
 COURT = Submitter(principal="auditor/court", authorities=frozenset())
+OFFICER = Submitter(principal="officer/o-17", authorities=frozenset())
 HOTLINE = Submitter(principal="system/hotline", authorities=frozenset({AuthorityId("th/hotline")}))
 
 
@@ -364,6 +375,11 @@ class Registrations(dict):
 
     def check_certificate(self, principal, digest):
         pass
+
+    def officer(self, principal):
+        if principal in {"officer/somchai", "token/somchai"}:
+            return Officer(officer_id=OfficerId("o-17"), roles=frozenset({"approver"}), authorities=frozenset())
+        raise CallerUnknown(principal)
 
 
 def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitters=None, tokens=None) -> Exchange:
@@ -386,6 +402,12 @@ def new_exchange(own: State, max_stream_age_s: float | None = None, *, submitter
             submitters=submitters,
         ),
         audit=AuditServicer(store=None, keeper=None, reading=None, receipts=None),
+        approvals=ApprovalServicer(
+            desk=Desk(claims=None, deciding=None, editing=None, alone=None, lists=None),
+            register=submitters,
+            submitters=submitters,
+            clock=CLOCK,
+        ),
         rejected=rejected,
         max_stream_age_s=max_stream_age_s,
         tokens=tokens,

@@ -13,6 +13,7 @@ from tests.integration.rpc_setup import (
     CLOCK,
     COURT,
     EARLY_WARNING,
+    OFFICER,
     TH,
     VN,
     Registrations,
@@ -20,6 +21,7 @@ from tests.integration.rpc_setup import (
     channel,
     exchange,
     federation,
+    officer_identity,
     state,
     system_identity,
 )
@@ -31,13 +33,12 @@ SHOWN = {
     CallerKind.PARTNER: PARTNER.identity,
     CallerKind.SYSTEM: system_identity(OWN, "early-warning"),
     CallerKind.AUDITOR: auditor_identity(OWN, "court"),
-    # Nothing identifies an officer: what comes closest is somebody without a certificate.
-    CallerKind.OFFICER: None,
+    CallerKind.OFFICER: officer_identity(OWN, "somchai"),
 }
 
 
 async def test_every_pair_meets_what_the_table_says(tmp_path):
-    known = Registrations({"system/early-warning": EARLY_WARNING, "auditor/court": COURT})
+    known = Registrations({"system/early-warning": EARLY_WARNING, "auditor/court": COURT, "officer/somchai": OFFICER})
     async with contextlib.AsyncExitStack() as stack:
         fed = await stack.enter_async_context(federation(OWN, PARTNER))
         exc = await stack.enter_async_context(exchange(OWN, submitters=known))
@@ -71,7 +72,7 @@ async def test_every_pair_meets_what_the_table_says(tmp_path):
 def _check(name: str, kind: CallerKind, listener: Listener, code: grpc.StatusCode, reason: str) -> None:
     expected = verdict(name, kind, listener)
     where = (name, kind, listener, code, reason)
-    if kind is CallerKind.OFFICER or (kind is CallerKind.PARTNER and listener is Listener.EXCHANGE):
+    if kind is CallerKind.PARTNER and listener is Listener.EXCHANGE:
         # TLS itself refuses who shows nothing that leads to a root known there.
         assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, ""), where
         assert expected in {Verdict.ABSENT, Verdict.STRANGER}, where

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import aiohttp
 import grpc
 import pytest
+from concord.v1 import approval_service_pb2 as pb
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from pydantic import ValidationError
 
 from gateway.crypto.certificates import pem_to_der
 from gateway.exchange.submit import Submitter
@@ -87,8 +89,14 @@ async def world(**changed):
             scopes=frozenset({"concord.submit", "concord.read"}),
         )  # fmt: skip
         auditor = Principal(name="court", role="auditor", subject="court", scopes=frozenset({"concord.audit"}))
+        officer = Principal(
+            name="somchai", role="officer", subject="somchai", authorities=tuple(ADAPTER.authorities),
+            officer_id="o-17", officer_roles=frozenset({"approver"}), scopes=frozenset({"concord.decide"}),
+        )  # fmt: skip
         settings = {"jwks_url": f"{found.url}/jwks", **changed}
-        issuer = Issuer(url=ISSUER, audience=AUDIENCE, resource=RESOURCE, principal=(principal, auditor), **settings)
+        issuer = Issuer(
+            url=ISSUER, audience=AUDIENCE, resource=RESOURCE, principal=(principal, auditor, officer), **settings
+        )
         keys = KeySource(
             url=issuer.jwks_url, path=issuer.jwks_file, ca_file=found.ca_file, max_stale_s=issuer.max_stale_s,
             clock=clock,
@@ -284,6 +292,46 @@ async def test_an_auditor_s_token_reads_the_log_and_nothing_else():
         # There is no log behind this listener: whoever gets as far as that was let in.
         _, told = await refusal(at.call(token, path="/concord.v1.AuditService/GetHead"))
         assert told.reason == "INTERNAL"
+
+
+async def test_an_officer_s_token_decides_within_its_scope_and_is_an_officer_wherever_it_goes():
+    approve = "/concord.v1.ApprovalService/ApproveProposal"
+    data = pb.ApproveProposalRequest(proposal_id=bytes(16), etag="1", digest=bytes(32)).SerializeToString()
+    async with world() as at:
+        claims = at.provider.claims
+        decides = at.provider.sign(claims(**BOUND, sub="somchai", scope="concord.decide concord.submit"))
+        # Nothing is held behind this listener: whoever gets as far as that was let in.
+        _, told = await refusal(at.call(decides, path=approve, data=data))
+        assert told.reason == "INTERNAL"
+        for scope, path in (("concord.read", approve), ("concord.decide", LIST)):
+            token = at.provider.sign(claims(**BOUND, sub="somchai", scope=scope))
+            assert (await at.refused(token, path=path, data=data if path == approve else b""))[
+                1
+            ] == "METHOD_NOT_ALLOWED"
+        system = at.provider.sign(claims(**BOUND, scope="concord.decide"))
+        assert (await at.refused(system, path=approve, data=data))[1] == "METHOD_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"officer_roles": frozenset()},
+        {"officer_id": ""},
+        {"officer_id": "Somchai Jaidee"},
+        {"authorities": ()},
+        {"role": "system"},
+        {"role": "auditor", "authorities": ()},
+        {"officer_roles": frozenset({"auditor"})},
+    ],
+)
+def test_a_principal_that_is_half_an_officer_is_refused(changed):
+    whole = {
+        "name": "somchai", "role": "officer", "subject": "somchai", "authorities": ("th/early-warning",),
+        "officer_id": "o-17", "officer_roles": frozenset({"approver"}), "scopes": frozenset({"concord.decide"}),
+    }  # fmt: skip
+    assert Principal.model_validate(whole).officer_id == "o-17"
+    with pytest.raises(ValidationError):
+        Principal.model_validate({**whole, **changed})
 
 
 async def test_keys_rotate_are_asked_for_once_a_minute_and_outlive_their_issuer_for_a_bounded_time():

@@ -18,24 +18,30 @@ from gateway.crypto.keys import KeyEncryptionKey, OpenKey, SignKey
 from gateway.crypto.mldsa import MLDSASignKey
 from gateway.errors import GatewayError, PartnerUnreachable
 from gateway.exchange.acknowledge import AcknowledgeService
+from gateway.exchange.claims import ClaimService
 from gateway.exchange.courier import Courier
+from gateway.exchange.decide import DecisionService
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import ExpiryService
+from gateway.exchange.held_acts import HeldActs
+from gateway.exchange.hold import HoldService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.mark_alert import AlertMarker
+from gateway.exchange.officers import Officer
 from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import Submission, SubmitService, Submitter
-from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.exchange.take_back import TakeBackService
+from gateway.ids import AuthorityId, MessageId, OfficerId, PartnerId, ThreadId
 from gateway.model.alert import Alert, AlertInfo, AlertType, SourceTime
 from gateway.model.header import Kind, Mode, Urgency
 from gateway.model.message import Body, Draft, Handling, Onward, Tlp
 from gateway.model.partner import Card, CardKey, KeyPurpose, LocalName, SignedCard
-from gateway.policy.decision import Allow, Decision
+from gateway.policy.decision import Allow, Decided, Decision, answered
 from gateway.ports import (
     FindMessage,
     FrameAnswer,
@@ -63,6 +69,9 @@ class AllowAll:
 
     def outgoing(self, draft: Draft) -> Decision:
         return Allow(rule_ids=(), explanation="")
+
+    def releasing(self, draft: Draft, decided: Decided) -> Decision:
+        return answered(self.outgoing(draft), decided)
 
     def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision:
         return Allow(rule_ids=(), explanation="")
@@ -211,12 +220,14 @@ class Nation:
         self.clock = clock
         self.policy = AllowAll()
         self.quota = Quota(per_second=1e6, burst=1_000_000)
+        self.desk: tuple[Officer, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def start(cls, code: str, base: Path, network: Network, secrets: Secrets | None = None, **kw) -> "Nation":
         clock = kw.pop("clock", SystemClock())
         nation = cls(code, base / code, network, secrets or Secrets.generate(PartnerId(code), clock.now_ms()), clock)
+        nation.policy = kw.pop("policy", nation.policy)
         nation.home.mkdir(exist_ok=True)
         nation.store = await open_sqlite(nation.home, **kw)
         await nation._assemble()
@@ -247,9 +258,18 @@ class Nation:
         async def offload(call):
             return await asyncio.to_thread(call)
 
+        self.holding = HoldService(store=store, codec=CODEC, clock=clock, keys=self.keys, pool=self.pool)
         self.submit = SubmitService(
-            **common, pool=self.pool, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload
-        )
+            **common, pool=self.pool, policy=self.policy, quota=self.quota, ready=self.links.offer, offload=offload,
+            holding=self.holding,
+        )  # fmt: skip
+        self.taking_back = TakeBackService(
+            store=store, holding=self.holding, policy=self.policy, codec=CODEC, clock=clock, pool=self.pool,
+            submitting=self.submit,
+        )  # fmt: skip
+        self.acts = HeldActs(store=store, holding=self.holding, policy=self.policy, clock=clock, submitting=self.submit)
+        self.deciding = DecisionService(self.acts, self.taking_back)
+        self.claims = ClaimService(self.acts, self)
         self.receive = ReceiveService(**common, pool=self.pool, policy=self.policy, quota=self.quota, pause=pause)
         self.reader = MessageReader(
             store=store, codec=CODEC, clock=clock, keys=self.keys, new_signal=event_signals(store)
@@ -263,6 +283,9 @@ class Nation:
             self.directory.known(self.partner)
             return
         await self.directory.put_own(self.make_card(1, b""))
+
+    def officers(self) -> dict[OfficerId, Officer]:
+        return {officer.officer_id: officer for officer in self.desk}
 
     def own_keys(self) -> OwnKeys:
         s = self.secrets

@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import Final, assert_never
 
+from concord.v1 import approval_service_pb2 as approval_pb
 from concord.v1 import exchange_service_pb2 as pb
 from concord.v1 import message_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage, Submiss
 from gateway.rpc.convert.envelope import receipt_proof_to_proto
 from gateway.rpc.convert.field import set_time
 from gateway.workflow.alert import AlertEvent
+from gateway.workflow.approval import Need
 
 _MARKS = {
     pb.ALERT_MARK_RELAYED: AlertEvent.RELAY,
@@ -78,7 +80,15 @@ def accepted_to_proto(result: SubmissionResult) -> pb.SubmitMessageResponse:
     )
     set_time(message.create_time, result.create_ms)
     set_time(message.expire_time, result.expire_ms)
+    if result.held is not None:
+        message.held.needs.extend(need_to_proto(need) for need in result.held.needs)
+        message.held.SetInParent()
     return message
+
+
+def need_to_proto(need: Need) -> approval_pb.OfficerNeed:
+    """Return who must decide on a rule."""
+    return approval_pb.OfficerNeed(rule_id=need.rule, roles=sorted(need.roles), number=need.number)
 
 
 def _verdict(decision: Decision) -> pb.ValidateMessageResponse.Verdict.ValueType:

@@ -6,11 +6,15 @@ from gateway.crypto import at_rest
 from gateway.crypto.at_rest import (
     new_message_key,
     open_content,
+    open_held,
     open_record,
     open_stored_body,
     open_stored_salted,
+    open_words,
     seal_content,
+    seal_held,
     seal_record,
+    seal_words,
     unwrap_message_key,
     wrap_message_key,
 )
@@ -104,3 +108,21 @@ def test_what_was_sealed_in_another_form_is_damage():
             open_content(key, at_rest._seal(key, plaintext, at_rest._CONTENT))
     with pytest.raises(StoreCorrupt):
         unwrap_message_key(KEK, at_rest._seal(KEK, bytes(31), at_rest._key_context(b"th1")), b"th1")
+
+
+def test_a_held_draft_and_what_is_said_about_it_open_in_their_places_only():
+    key, salt = new_message_key(), b"s" * 32
+    assert open_held(key, seal_held(key, salt, b"body")) == (salt, b"body")
+    assert open_held(key, seal_held(key, salt, b"")) == (salt, b"")
+    assert open_words(key, seal_words(key, b"words", 7), 7) == b"words"
+    wrong = (
+        lambda: open_held(new_message_key(), seal_held(key, salt, b"body")),
+        lambda: open_held(key, seal_held(key, b"short", b"")),
+        lambda: open_held(key, seal_record(key, salt + b"body")),
+        lambda: open_held(key, b""),
+        lambda: open_words(key, seal_words(key, b"words", 7), 8),
+        lambda: open_words(key, seal_held(key, salt, b"body"), 7),
+    )
+    for case in wrong:
+        with pytest.raises(StoreCorrupt):
+            case()

@@ -41,6 +41,37 @@ def test_what_was_registered_is_known_by_its_certificates_and_survives(tmp_path)
         again.check_certificate("system/national", b"\xff" * 32)
 
 
+def test_an_officer_is_known_by_a_pseudonym_that_a_restart_keeps_and_a_new_registration_does_not(tmp_path):
+    registry = Registry(tmp_path, CONFIG)
+    first = registry.add("officer", "somchai", (DDPM,), certificate(0), ("duty_lead", "approver"))
+    assert "somchai" not in first.officer_id
+    for again in (registry, Registry(tmp_path, CONFIG)):
+        officer = again.officer("officer/somchai")
+        assert (officer.officer_id.name, officer.roles) == (first.officer_id, {"approver", "duty_lead"})
+        assert again["officer/somchai"].principal == f"officer/{first.officer_id}"
+        assert set(again.officers()) == {officer.officer_id}
+    registry.remove("officer", "somchai")
+    for gone in ("officer/somchai", "system/national", "auditor/court"):
+        with pytest.raises(CallerUnknown):
+            registry.officer(gone)
+    assert registry.add("officer", "somchai", (DDPM,), certificate(1), ("drafter",)).officer_id != first.officer_id
+
+
+@pytest.mark.parametrize(("roles", "speaks"), [("drafter", True), ("duty_lead", True), ("approver", False)])
+def test_only_who_drafts_hands_in(tmp_path, roles, speaks):
+    registry = Registry(tmp_path, CONFIG)
+    registry.add("officer", "somchai", (DDPM,), certificate(0), (roles,))
+    assert (DDPM in registry["officer/somchai"].authorities) is speaks
+
+
+@pytest.mark.parametrize("roles", [(), ("auditor",), ("approver", "operator"), ("Approver",)])
+def test_an_officer_has_roles_of_an_officer(tmp_path, roles):
+    with pytest.raises(FieldInvalid):
+        Registry(tmp_path, CONFIG).add("officer", "somchai", (DDPM,), certificate(0), roles)
+    with pytest.raises(FieldInvalid):
+        Registry(tmp_path, CONFIG).add("system", "flood", (DDPM,), certificate(0), ("approver",))
+
+
 def test_what_cannot_be_stored_is_not_registered(tmp_path):
     registry = Registry(tmp_path / "gone", CONFIG)
     with pytest.raises(ConfigInvalid):
@@ -64,6 +95,7 @@ def test_what_cannot_be_stored_is_not_registered(tmp_path):
         ("system", "flood", (AuthorityId("vn/police"),)),
         ("system", "flood", tuple(AuthorityId(f"th/a{number}") for number in range(65))),
         ("auditor", "court", (DDPM,)),
+        ("officer", "somchai", (DDPM,)),
     ],
 )
 def test_what_may_not_be_registered_is_refused(tmp_path, role, name, authorities):

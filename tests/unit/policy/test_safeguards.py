@@ -11,9 +11,9 @@ from gateway.model.header import Kind, Mode, Urgency
 from gateway.model.partner import Clock, Notification, Regime
 from gateway.policy import cedar
 from gateway.policy.agreements import AgreementPolicy
-from gateway.policy.cases import FACTS_MISSING, RELEASE, CasePolicy
+from gateway.policy.cases import FACTS_MISSING, CasePolicy
 from gateway.policy.cedar import RuleSet, Undecided, safeguards
-from gateway.policy.decision import Allow, Decision, Deny, Hold, Need
+from gateway.policy.decision import RELEASE, Allow, Decision, Deny, Hold, Need
 from gateway.policy.facts import NOTHING_KNOWN, Facts, Person, context, missing, not_applicable
 from gateway.policy.pacts import DEFAULT_CLOCKS
 from tests.fixtures.facts import (

@@ -2,6 +2,7 @@ import pytest
 
 from gateway.rpc import methods
 from gateway.rpc.admin_servicer import AdminServicer
+from gateway.rpc.approval_servicer import ApprovalServicer
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import SocketAuthenticator
 from gateway.rpc.exchange_servicer import ExchangeServicer
@@ -25,6 +26,7 @@ from gateway.rpc.rejected import RejectedCallers
 
 SERVICERS = {
     "ExchangeService": ExchangeServicer,
+    "ApprovalService": ApprovalServicer,
     "AuditService": AuditServicer,
     "FederationService": FederationServicer,
     "AdminService": AdminServicer,
@@ -68,7 +70,7 @@ def test_the_table_is_total_and_every_row_has_somebody_who_can_come():
 def test_the_kinds_of_one_listener_never_come_on_another():
     kinds = [kind for listener in Listener for kind in COMES_BY[listener]]
     assert len(kinds) == len(set(kinds))
-    assert set(CallerKind) - set(kinds) == {CallerKind.OFFICER}
+    assert set(CallerKind) == set(kinds)
 
 
 def test_only_what_tokens_can_reach_has_a_scope():
@@ -90,10 +92,14 @@ def test_every_stream_has_an_age_and_every_unary_call_none():
             assert (row_of(method).max_age_s is not None) is bool(streams), method.full_name
 
 
-def test_the_services_not_built_yet_are_not_offered():
-    assert {name for name, row in METHODS.items() if not row.offered} == {
-        "concord.v1.ApprovalService.ListApprovals",
-    }
+def test_every_method_is_offered():
+    assert all(row.offered for row in METHODS.values())
+
+
+def test_only_officers_decide():
+    deciding = {name for name, row in METHODS.items() if row.scope is Scope.DECIDE}
+    assert deciding == {n for n in METHODS if "ApprovalService" in n and not n.endswith("ListProposals")}
+    assert all(METHODS[name].callers == {CallerKind.OFFICER} for name in deciding)
 
 
 def guard(listener: Listener) -> Guard:

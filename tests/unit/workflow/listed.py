@@ -209,7 +209,7 @@ p: consent revoke
 s: convert
 """
 APPROVAL = """
-draft: edit>draft propose>proposed send_alone>sent_alone break_glass>review_due withdraw>withdrawn
+draft: edit>draft propose>proposed send_alone>sent_alone break_glass>review_due withdraw>withdrawn lapse>lapsed
 proposed: approve>approved refuse>refused withdraw>withdrawn edit>voided lapse>lapsed
 sent_alone: approve>approved refuse>refused withdraw>withdrawn lapse>lapsed
 review_due: uphold>upheld fault>faulted
