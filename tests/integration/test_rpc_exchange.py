@@ -3,8 +3,6 @@ import uuid
 
 import grpc
 import pytest
-from concord.v1 import approval_service_pb2 as approval_pb
-from concord.v1 import approval_service_pb2_grpc
 from concord.v1 import exchange_service_pb2 as pb
 from concord.v1.exchange_service_pb2_grpc import ExchangeServiceStub
 from google.rpc import error_details_pb2
@@ -416,13 +414,6 @@ async def test_only_registered_systems_of_this_state_may_call_any_method(who):
                 assert got == expected, name
         reasons = {item.reason for item in th.rejected.latest()}
         assert reasons == {"tls": set(), None: {"METHOD_NOT_ALLOWED"}}.get(expected_of_all, {expected_of_all})
-
-
-async def test_methods_not_offered_say_so():
-    async with exchange(TH_STATE) as th, channel(SYSTEM, ROOT, th.port) as raw:
-        approvals = approval_service_pb2_grpc.ApprovalServiceStub(raw)
-        code, told = await refusal(approvals.ListApprovals(approval_pb.ListApprovalsRequest(), timeout=5))
-        assert (code, told.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNIMPLEMENTED")
 
 
 async def test_what_is_too_large_is_refused_with_the_limit():
