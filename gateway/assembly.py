@@ -16,6 +16,8 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
+from gateway.exchange.case_clock import CaseClock
+from gateway.exchange.case_reader import CaseReader
 from gateway.exchange.courier import Courier
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.desk import ConnectorDesk
@@ -40,7 +42,7 @@ from gateway.installation.otlp_headers import read_headers
 from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
-from gateway.policy.agreements import AgreementPolicy
+from gateway.policy.exchanges import ExchangePolicy
 from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.convert import WireCodec
@@ -133,6 +135,8 @@ class Parts:
     acknowledge: AcknowledgeService
     marker: AlertMarker
     expiry: ExpiryService
+    cases: CaseReader
+    case_clock: CaseClock
     connectors: Connectors
     pool: KeyPool
     log_keeper: LogKeeper
@@ -201,7 +205,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     directory = PartnerDirectory(config.partner, store, codec, clock)
     await directory.load()
     keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
-    policy = AgreementPolicy(config.partner, profiles, config.mode)
+    policy = ExchangePolicy(config.partner, profiles, config.mode, clock)
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
     limits = config.limits
@@ -250,6 +254,15 @@ async def assemble(opened: OpenedHome) -> Parts:
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     reader = MessageReader(store=store, codec=codec, clock=clock, keys=keys, new_signal=event_signals(store))
     marker = AlertMarker(store=store, clock=clock, own=config.partner)
+    cases = CaseReader(
+        own=config.partner,
+        store=store,
+        codec=codec,
+        clock=clock,
+        reading=reader,
+        terms=policy.terms_with,
+        zones={partner: item.time_zone for partner, item in profiles.items()},
+    )
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
     def supervised(plan: PlannedConnector) -> Supervised:
@@ -314,6 +327,8 @@ async def assemble(opened: OpenedHome) -> Parts:
             keeper=keeper,
         ),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        cases=cases,
+        case_clock=CaseClock(own=config.partner, store=store, clock=clock, reader=cases),
         connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
         telemetry=telemetry,
         store_watch=StoreWatch(store, config.partner, clock),

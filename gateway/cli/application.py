@@ -16,6 +16,7 @@ import typer
 from gateway.cli import (
     alert,
     backup,
+    case,
     client,
     demo,
     inbox,
@@ -62,7 +63,24 @@ def build() -> typer.Typer:
         """
         context.obj = Root(home, as_json)
 
-    nouns = (init, up, status, demo, send, inbox, outbox, partner, system, alert, log, backup, client, policy, settings)
+    nouns = (
+        init,
+        up,
+        status,
+        demo,
+        send,
+        case,
+        inbox,
+        outbox,
+        partner,
+        system,
+        alert,
+        log,
+        backup,
+        client,
+        policy,
+        settings,
+    )
     for noun in nouns:
         noun.register(application)
     return application

@@ -15,7 +15,7 @@ from gateway.ids import EnvelopeId, MessageId, PartnerId, ThreadId
 from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
-from gateway.ports import AlertEntry, EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
+from gateway.ports import AlertEntry, CaseEntry, EncapsulationRow, OutboxRow, SealedMessage, WaitingEnvelope
 from gateway.translog.entry import EventType
 from gateway.values import dataclass
 
@@ -62,12 +62,12 @@ class ReadyBatch:
 
 
 def rows_of(
-    batch: SealedBatch, submissions: Sequence[tuple[_Submission, AlertEntry | None]], pool: KeyPool
+    batch: SealedBatch, submissions: Sequence[tuple[_Submission, AlertEntry | CaseEntry | None]], pool: KeyPool
 ) -> tuple[tuple[SealedMessage, ...], ReadyBatch]:
     """Return the rows to commit and the envelopes to send once they are committed.
 
     Args:
-        submissions: Each with what finds it again if it is an alert.
+        submissions: Each with what finds it again if it is an alert, or what it says of its case.
     """
     rows: list[SealedMessage] = []
     ready: list[tuple[ReadyEnvelope, ...]] = []
@@ -78,7 +78,9 @@ def rows_of(
     return tuple(rows), ReadyBatch(tuple(ready), encapsulations)
 
 
-def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | None, pool: KeyPool) -> SealedMessage:
+def _row(
+    sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | CaseEntry | None, pool: KeyPool
+) -> SealedMessage:
     header = sealed.header
     draft = submission.draft
     fresh = pool.take()
@@ -117,7 +119,8 @@ def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | No
             )
             for record in sealed.records
         ),
-        alert=entry,
+        alert=entry if isinstance(entry, AlertEntry) else None,
+        case=entry if isinstance(entry, CaseEntry) else None,
         log=step(
             EventType.MESSAGE_RELEASED,
             header.create_ms,

@@ -22,6 +22,8 @@ from gateway.errors import (
     RequestIdReused,
 )
 from gateway.exchange.alert_chains import AlertChains, entry_of
+from gateway.exchange.case_entries import case_entry_of
+from gateway.exchange.case_states import CaseStates
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
@@ -35,6 +37,7 @@ from gateway.model.rules import check_draft
 from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import (
     AlertEntry,
+    CaseEntry,
     Codec,
     CommitSubmissions,
     FindRequest,
@@ -102,8 +105,8 @@ class _Job:
     expire_ms: int
     message_id: MessageId
     thread_id: ThreadId
-    entry: AlertEntry | None
-    """Of the body, which stays the same in every round; None when it is no alert."""
+    entry: AlertEntry | CaseEntry | None
+    """Of the body, which stays the same in every round; None of a ping."""
 
 
 class SubmitService:
@@ -141,6 +144,7 @@ class SubmitService:
         self._ready = ready
         self._offload = offload
         self._chains = AlertChains(store=store, own=directory.own, clock=clock)
+        self._cases = CaseStates(store)
 
     async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
         """Run every check of `submit` but quotas and repeats, and keep nothing.
@@ -155,10 +159,13 @@ class SubmitService:
             raise continued
         draft = continued
         message_id = MessageId.new(now_ms)
-        item = _continuation(draft, message_id, draft.thread_id or ThreadId(message_id.raw), self._directory.own)
+        thread_id = draft.thread_id or ThreadId(message_id.raw)
+        item = _continuation(draft, message_id, thread_id, self._directory.own)
         threads = await Threads.read(self._store, self._directory.own, [item])
         if threads is not None:
             _check_continuation(threads, item)
+        entry = case_entry_of(draft.body, thread_id, self._keys.current.key_encryption)
+        await self._cases.check(draft, thread_id, entry)
         return Validation(
             decision=self._policy.outgoing(draft),
             body_bytes=len(draft.body_bytes),
@@ -187,7 +194,8 @@ class SubmitService:
                 continue
             message_id = MessageId.new(now_ms)
             thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
-            entry = entry_of(submission.draft.body, self._keys.current.key_encryption)
+            body, key = submission.draft.body, self._keys.current.key_encryption
+            entry = entry_of(body, key) or case_entry_of(body, thread_id, key)
             jobs.append(_Job(index, submission, expire_ms, message_id, thread_id, entry))
         for _ in range(MAX_ROUNDS):
             if not jobs:
@@ -209,6 +217,7 @@ class SubmitService:
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
         # After the heads: what comes in between moves a head, and all is looked at again.
         jobs = await self._agreeing(jobs, answers)
+        jobs = await self._possible(jobs, answers)
         jobs, seal_keys = self._seal_keys(jobs, answers, now_ms)
         if not jobs:
             return again
@@ -265,7 +274,8 @@ class SubmitService:
     async def _continued(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Name the predecessors of updates and cancellations; answer those that have none, return the others."""
         drafts = [job.submission.draft for job in jobs]
-        found = await self._chains.continued([(draft, job.entry) for draft, job in zip(drafts, jobs, strict=True)])
+        entries = [job.entry if isinstance(job.entry, AlertEntry) else None for job in jobs]
+        found = await self._chains.continued(list(zip(drafts, entries, strict=True)))
         left: list[_Job] = []
         for job, draft in zip(jobs, found, strict=True):
             if isinstance(draft, GatewayError):
@@ -296,6 +306,19 @@ class SubmitService:
                 threads.add(item)
                 agreeing.append(job)
         return agreeing
+
+    async def _possible(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
+        """Answer those that their case does not allow now; return the others."""
+        if not any(isinstance(job.entry, CaseEntry) for job in jobs):
+            return jobs
+        found = await self._cases.refusals([(job.submission.draft, job.thread_id, job.entry) for job in jobs])
+        left: list[_Job] = []
+        for job, refusal in zip(jobs, found, strict=True):
+            if refusal is None:
+                left.append(job)
+            else:
+                answers[job.index] = await self._repeated(job.submission) or refusal
+        return left
 
     def _check(self, submission: Submission, now_ms: int) -> int:
         draft = submission.draft

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 Room = Literal["main", "keys"]
-HEADS: Final[dict[Room, str]] = {"main": "0007", "keys": "0002"}
+HEADS: Final[dict[Room, str]] = {"main": "0009", "keys": "0002"}
 """The last scripts, so that a database that is up to date is recognised without alembic."""
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _VERSIONS: Final = "alembic_version"

@@ -19,6 +19,7 @@ from gateway.ports import (
     ThreadHeads,
 )
 from gateway.store.alerts import Arrival, place_alerts
+from gateway.store.cases import move_of, sending
 from gateway.store.log import add_log
 from gateway.store.rows import checksum, digest_head, pack_path
 from gateway.store.statement import Insert, Lookup, Statement, constant
@@ -98,6 +99,7 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
     moved: dict[_HeadKey, bytes] = {}
     accepted: list[SealedMessage] = []
     used_encapsulations: dict[bytes, bytes] = {}
+    cases = sending(tx, messages)
     results = []
     for operation in operations:
         answers = []
@@ -111,6 +113,12 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
             if any(heads.get((thread, row.partner.code), b"") != row.previous_digest for row in message.outbox):
                 answers.append(_result(message, SubmissionStatus.HEAD_MOVED))
                 continue
+            if cases is not None and message.case is not None:
+                move = move_of(PartnerId(sender_of(message)), message, message.case)
+                if not cases.send(move, [row.partner for row in message.outbox]):
+                    # A partner moved the case in between: all is looked at again.
+                    answers.append(_result(message, SubmissionStatus.HEAD_MOVED))
+                    continue
             for row in message.outbox:
                 heads[thread, row.partner.code] = moved[thread, row.partner.code] = message.digest
                 if row.encapsulation_digest in encapsulations:
@@ -132,6 +140,8 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
         _store(tx, accepted, used_encapsulations)
         tx.insert(ADD_HEADS, [(*key, digest) for key, digest in moved.items() if key not in stored_heads])
         tx.insert(MOVE_HEADS, [(*key, digest) for key, digest in moved.items() if key in stored_heads])
+        if cases is not None:
+            cases.write()
     return results
 
 

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import structlog
 
 from gateway.errors import Busy, GatewayError
+from gateway.exchange.case_clock import CaseClock
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import EXPIRE_ROWS, FREE_ROWS, ExpiryService
 from gateway.exchange.key_pool import KeyPool
@@ -20,6 +21,8 @@ NUMBER_ROWS: Final = 2048
 NUMBER_POLL_S: Final = 1.0
 EXPIRE_EVERY_S: Final = 1.0
 CARDS_POLL_S: Final = 5.0
+CASES_POLL_S: Final = 20.0
+"""The shortest time agreed on is a minute."""
 KEYS_POLL_S: Final = 60.0
 
 
@@ -42,6 +45,13 @@ async def expire(service: ExpiryService) -> None:
         freed = await _patiently("free_held", service.free_held)
         if (buried or 0) < EXPIRE_ROWS and (freed or 0) < FREE_ROWS:
             await asyncio.sleep(EXPIRE_EVERY_S)
+
+
+async def pass_case_time(cases: CaseClock) -> None:
+    """Record what time brings about in cases."""
+    while True:
+        await _patiently("pass_case_time", cases.tick)
+        await asyncio.sleep(CASES_POLL_S)
 
 
 async def keep_keys(pool: KeyPool, low: Signal) -> None:

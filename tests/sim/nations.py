@@ -32,7 +32,7 @@ from gateway.exchange.receive import ReceiveService
 from gateway.exchange.submit import Submission, SubmitService, Submitter
 from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
 from gateway.model.alert import Alert, AlertInfo, AlertType, SourceTime
-from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.header import Header, Mode, Urgency
 from gateway.model.message import Body, Draft, Handling, Onward, Tlp
 from gateway.model.partner import Card, CardKey, KeyPurpose, LocalName, SignedCard
 from gateway.policy.decision import Allow, Decision
@@ -64,7 +64,7 @@ class AllowAll:
     def outgoing(self, draft: Draft) -> Decision:
         return Allow(rule_ids=(), explanation="")
 
-    def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision:
+    def incoming(self, header: Header, body: Body) -> Decision:
         return Allow(rule_ids=(), explanation="")
 
     def default_lifetime_ms(self, draft: Draft) -> int:
