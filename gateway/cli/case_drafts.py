@@ -151,6 +151,7 @@ def draft_of(call: Call, case: "CaseView", opening: "Body", content: "CaseConten
 
 
 def withdrawal(case: "CaseView", measures: tuple[str, ...], reason: "tuple[LocalizedText, ...]") -> "CaseContent":
+    """Return the message that takes a case back, or some measures of it."""
     from gateway.ids import MessageId
     from gateway.model.case import Withdrawal
     from gateway.workflow.measure import HELD, OPEN
@@ -162,6 +163,11 @@ def withdrawal(case: "CaseView", measures: tuple[str, ...], reason: "tuple[Local
 
 
 def closing(case: "CaseView", text: "tuple[LocalizedText, ...]") -> "CaseContent":
+    """Return the message that closes a case.
+
+    Raises:
+        Failure: How the results were used is not said.
+    """
     from gateway.model.case import MeasureUse, Update, UseReport
     from gateway.model.person import YesNo
 

@@ -15,18 +15,28 @@ DAY_MS = 86_400_000
 
 def referral() -> "Referral":
     """Return a referral: a caller tells of a person held in a compound."""
-    from gateway.model.person import YesNo
+    from gateway.model.person import Place, YesNo
     from gateway.model.referral import (
         Ask,
         CaseType,
+        ContactMeans,
         ContactMethod,
         Hotline,
+        LastContact,
         Referral,
         Relation,
         Reporter,
         SafeContact,
         Screening,
         ScreeningResult,
+    )
+    from gateway.model.trafficking import (
+        DecisionMaker,
+        PalermoAct,
+        PalermoMeans,
+        PalermoPurpose,
+        Trafficking,
+        TraffickingStatus,
     )
 
     now_ms = SystemClock().now_ms() // 1000 * 1000
@@ -36,8 +46,19 @@ def referral() -> "Referral":
         asks=(Ask.LOCATE, Ask.RESCUE),
         summary=_words("A caller says that her brother is held in a compound near the border."),
         reporter=Reporter(relation=Relation.SIBLING, organisation="consular hotline"),
+        last_contact=LastContact(
+            time_ms=now_ms - 7_200_000, means=ContactMeans.CALL, words=_words("They took the others' telephones.")
+        ),
+        last_place=Place(description="A compound near the border", country="MMR"),
         danger_now=YesNo.YES,
         danger=_words("He has been beaten."),
+        trafficking=Trafficking(
+            acts=(PalermoAct.HARBOURING,),
+            means=(PalermoMeans.DECEPTION,),
+            purposes=(PalermoPurpose.FORCED_CRIMINALITY,),
+            status=TraffickingStatus.POSSIBLE_VICTIM_OF_TRAFFICKING,
+            decided_by=DecisionMaker.NGO,
+        ),
         screening=Screening(result=ScreeningResult.NOT_DONE),
         language="th",
         safe_contact=SafeContact(method=ContactMethod.DO_NOT_CONTACT),

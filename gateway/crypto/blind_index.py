@@ -30,7 +30,7 @@ def measure_key(key: KeyEncryptionKey, thread: bytes, measure_id: str) -> bytes:
 
 
 _last: list[tuple[KeyEncryptionKey, hmac.HMAC]] = []
-"""The key used last, with what follows from it alone: two thirds of the work, and it is the same for every alert and measure."""
+"""The key used last, with what follows from it alone: two thirds of the work, and it is always the same."""
 
 
 def _keyed(key: KeyEncryptionKey) -> hmac.HMAC:

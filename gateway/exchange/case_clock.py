@@ -1,4 +1,4 @@
-"""What time brings about in cases: silence closes, what was promised until an instant is over, nothing waits for ever."""
+"""What time brings about in cases: silence closes, what was promised until an instant is over."""
 
 from gateway.clock import Clock
 from gateway.errors import StateConflict

@@ -4,7 +4,7 @@ Whether the other side has a message, its receipts say; so 'received' and 'ackno
 stored. What is due follows from the history, the agreement and the time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -46,6 +46,12 @@ class Reading(Protocol):
     async def open(self, sender: PartnerId, message_id: MessageId) -> OpenedMessage: ...
     async def note_shown(self, opened: Sequence[OpenedMessage], *, actor: str) -> None: ...
     async def note_listed(self, *, actor: str, count: int) -> None: ...
+
+
+class AgreedTerms(Protocol):
+    """What is agreed with a partner on a kind of case."""
+
+    def __call__(self, partner: PartnerId, kind: Kind, *, sending: bool) -> TermsInForce | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,7 @@ class CaseReader:
     """Answers where cases stand.
 
     Args:
-        terms: What is agreed with a partner on a kind; True: our side asks.
+        terms: What is agreed with each partner.
         zones: IANA zone of each partner's clock.
     """
 
@@ -109,7 +115,7 @@ class CaseReader:
         codec: Codec,
         clock: Clock,
         reading: Reading,
-        terms: Callable[[PartnerId, Kind, bool], TermsInForce | None],
+        terms: AgreedTerms,
         zones: Mapping[PartnerId, str],
     ) -> None:
         self._own = own
@@ -249,7 +255,7 @@ class CaseReader:
     def targets(self, row: CaseRow) -> Targets:
         """Return the times agreed with the partner."""
         kind = Kind.REQUEST if row.case.kind is CaseKind.REQUEST else Kind.REFERRAL
-        terms = self._terms(row.partner, kind, row.case.side is Side.SENDER)
+        terms = self._terms(row.partner, kind, sending=row.case.side is Side.SENDER)
         if terms is None:
             return clocks.DEFAULT
         agreed: dict[tuple[Rung, Urgency], int] = {}

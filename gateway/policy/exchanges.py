@@ -88,7 +88,7 @@ class ExchangePolicy:
         """
         return self._agreements.default_lifetime_ms(draft)
 
-    def terms_with(self, partner: PartnerId, kind: Kind, sending: bool) -> TermsInForce | None:
+    def terms_with(self, partner: PartnerId, kind: Kind, *, sending: bool) -> TermsInForce | None:
         """Return what two sides have agreed on a kind of case, for its clocks; None when nothing is in force.
 
         Args:

@@ -10,8 +10,9 @@ from gateway.errors import StoreCorrupt
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.header import Mode, Urgency
 from gateway.ports import CaseEntry, CaseRow
+from gateway.store.case_tables import case_file, case_step, case_waiting
 from gateway.store.statement import Insert, Lookup, Statement, constant
-from gateway.store.tables import case_file, case_step, case_waiting, received
+from gateway.store.tables import received
 from gateway.store.transaction import Row
 from gateway.workflow.case import Case, CaseKind, Deed, Opening
 from gateway.workflow.measure import Course, MeasureState
@@ -114,7 +115,8 @@ _SIDE_OF: Final = {number: side for side, number in _SIDES.items()}
 _COURSES: Final = {Course.ANSWER: 1, Course.PRESERVE: 2}
 _COURSE_OF: Final = {number: course for course, number in _COURSES.items()}
 _MEASURE: Final = struct.Struct(">16sBBBq")
-"""Key, course, state, whether anything was disclosed (1) and reported (2), and until when it lasts (0: no such time)."""
+"""Key, course, state, whether anything was disclosed (1) and reported (2), and until when it lasts (0: no such time).
+"""
 
 
 def case_columns(row: CaseRow) -> tuple[object, ...]:

@@ -70,12 +70,12 @@ class Cases:
     def send(self, move: Move, partners: Sequence[PartnerId]) -> bool:
         """Let a message of ours count with each of its recipients; False when with one it is not possible."""
         try:
-            made = [(partner, *judged(self._cases.get(_key(move, partner)), move, partner)) for partner in partners]
+            made = [judged(self._cases.get(_key(move, partner)), move, partner) for partner in partners]
         except (StateConflict, NotFound):
             return False
-        for partner, after, turns in made:
+        for after, turns in made:
             if after is not None:
-                self._keep(move, partner, after, turns, Cause.OFFICER)
+                self._keep(move, after, turns, Cause.OFFICER)
         return True
 
     def take(self, move: Move) -> None:
@@ -87,15 +87,14 @@ class Cases:
         except GatewayError as error:
             finding = error.text[:MAX_FINDING]
             if before is not None:
-                self._keep(move, partner, before, (), Cause.PARTNER, finding)
+                self._keep(move, before, (), Cause.PARTNER, finding)
             self._events.append(_event(CASE_FINDING, self._now_ms, move, partner, finding))
             return
         if after is not None:
-            self._keep(move, partner, after, turns, Cause.PARTNER)
+            self._keep(move, after, turns, Cause.PARTNER)
 
-    def _keep(
-        self, move: Move, partner: PartnerId, row: CaseRow, turns: Sequence[Turn], cause: Cause, finding: str = ""
-    ) -> None:
+    def _keep(self, move: Move, row: CaseRow, turns: Sequence[Turn], cause: Cause, finding: str = "") -> None:
+        partner = row.partner
         key = _key(move, partner)
         before = self._cases.get(key)
         moved = any(turn.before != turn.after for turn in turns)
@@ -103,10 +102,8 @@ class Cases:
         asked = (row.case.side is Side.RECEIVER) is (cause is Cause.OFFICER)
         number = row.steps
         for turn in lines:
-            self._steps.append(
-                (*key, number, self._now_ms, rows.CAUSES[cause], move.sender.code, move.message_id.raw)
-                + _turn_columns(turn, finding)
-            )
+            made = (self._now_ms, rows.CAUSES[cause], move.sender.code, move.message_id.raw)
+            self._steps.append((*key, number, *made, *_turn_columns(turn, finding)))
             number += 1
         self._cases[key] = replace(
             row,

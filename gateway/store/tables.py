@@ -300,59 +300,6 @@ alert_wait = Table(
 )
 """By which names (a message_id, or a key) an alert in quarantine may be settled: a row each, gone when it is."""
 
-case_file = Table(
-    "case_file",
-    metadata,
-    Column("thread_id", LargeBinary, nullable=False),
-    Column("partner", _Partner, nullable=False),
-    Column("side", SmallInteger, nullable=False),
-    Column("kind", SmallInteger, nullable=False),
-    Column("message_id", LargeBinary, nullable=False),
-    Column("authority", String, nullable=False),
-    Column("mode", SmallInteger, nullable=False),
-    Column("urgency", SmallInteger, nullable=False),
-    Column("state", SmallInteger, nullable=False),
-    Column("live", SmallInteger, nullable=False),
-    Column("create_ms", _Big, nullable=False),
-    Column("expire_ms", _Big, nullable=False),
-    Column("change_ms", _Big, nullable=False),
-    Column("word_ms", _Big),
-    Column("steps", Integer, nullable=False),
-    Column("measures", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("thread_id", "partner"),
-)
-"""Where a case with one partner stands. Measures are packed, each under a keyed digest of its name."""
-Index("case_file_change", case_file.c.live, case_file.c.change_ms)
-
-case_step = Table(
-    "case_step",
-    metadata,
-    Column("thread_id", LargeBinary, nullable=False),
-    Column("partner", _Partner, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("time_ms", _Big, nullable=False),
-    Column("cause", SmallInteger, nullable=False),
-    Column("sender", _Partner, nullable=False),
-    Column("message_id", LargeBinary),
-    Column("place", SmallInteger, nullable=False),
-    Column("event", String, nullable=False),
-    Column("before", SmallInteger, nullable=False),
-    Column("after", SmallInteger, nullable=False),
-    Column("late", SmallInteger, nullable=False),
-    Column("finding", String, nullable=False),
-    PrimaryKeyConstraint("thread_id", "partner", "number"),
-)
-
-case_waiting = Table(
-    "case_waiting",
-    metadata,
-    Column("sender", _Partner, nullable=False),
-    Column("message_id", LargeBinary, nullable=False),
-    Column("entry", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("sender", "message_id"),
-)
-"""What held messages of cases say: it counts when they are shown, in the order of their thread."""
-
 _EVENT = (("type", SmallInteger), ("time_ms", _Big), ("sender", _Partner), ("message_id", LargeBinary))
 event = Table(
     "event",

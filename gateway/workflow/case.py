@@ -190,7 +190,7 @@ def pass_time(case: Case, place: int, event: Event) -> tuple[Case, tuple[Turn, .
         if isinstance(event, MeasureEvent):
             # With the side that asked, the holder said beforehand when it ends.
             cause = Cause.CLOCK if case.side is Side.RECEIVER else Cause.PARTNER
-            return _decide(case, state, place, event, cause, None)
+            return _decide(case, _Act(place, event, cause))
         if isinstance(event, StageEvent):
             after = request.step(state, event, Cause.CLOCK)
             return replace(case, state=after), (Turn(WHOLE, event.word, int(state.stage), int(after.stage)),)
@@ -231,70 +231,74 @@ def _act_on_request(case: Case, state: Request, deed: Deed, cause: Cause) -> tup
     places = [_place(case, key) for key in deed.measures] or list(range(len(state.measures)))
     turns: list[Turn] = []
     for place in places:
-        case, taken = _act_on_measure(case, place, event, cause, deed.until_ms)
+        case, taken = _act_on_measure(case, _Act(place, event, cause, deed.until_ms))
         turns += taken
     return case, tuple(turns)
 
 
-def _act_on_measure(
-    case: Case, place: int, event: MeasureEvent, cause: Cause, until_ms: int | None
-) -> tuple[Case, list[Turn]]:
-    state = case.state
-    if not isinstance(state, Request):
-        raise StateConflict("a referral has no measures")
-    now = state.measures[place].state
-    if event is MeasureEvent.PRESERVE and now in _KEPT:
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """An event of one measure, by whom, and until when what it brings lasts."""
+
+    place: int
+    event: MeasureEvent
+    cause: Cause
+    until_ms: int | None = None
+
+
+def _act_on_measure(case: Case, item: _Act) -> tuple[Case, tuple[Turn, ...]]:
+    state = _request(case)
+    now = state.measures[item.place].state
+    if item.event is MeasureEvent.PRESERVE and now in _KEPT:
         # Preserved again is preserved for longer.
-        event = MeasureEvent.EXTEND
-    if event is MeasureEvent.WITHDRAW and now in measure.HELD:
-        event = MeasureEvent.RELEASE
-    turns: list[Turn] = []
+        item = replace(item, event=MeasureEvent.EXTEND)
+    if item.event is MeasureEvent.WITHDRAW and now in measure.HELD and case.side is Side.SENDER:
+        item = replace(item, event=MeasureEvent.RELEASE)
     try:
-        return _decided(case, place, event, cause, until_ms, turns)
-    except StateConflict as conflict:
+        return _decided(case, item)
+    except StateConflict:
+        turns: list[Turn] = []
         for stage_event in _STAGE_BEFORE:
-            if stage_event not in request.MACHINES[case.side].possible(state.stage, cause):
-                continue
-            after = request.step(state, stage_event, cause)
-            turns.append(Turn(WHOLE, stage_event.word, int(state.stage), int(after.stage)))
-            state = after
+            if stage_event in request.MACHINES[case.side].possible(state.stage, item.cause):
+                after = request.step(state, stage_event, item.cause)
+                turns.append(Turn(WHOLE, stage_event.word, int(state.stage), int(after.stage)))
+                state = after
         if not turns:
             raise
-        try:
-            return _decided(replace(case, state=state), place, event, cause, until_ms, turns)
-        except StateConflict:
-            raise conflict from None
+        decided, taken = _decided(replace(case, state=state), item)
+        return decided, (*turns, *taken)
 
 
-def _decided(
-    case: Case, place: int, event: MeasureEvent, cause: Cause, until_ms: int | None, turns: list[Turn]
-) -> tuple[Case, list[Turn]]:
-    state = case.state
-    if not isinstance(state, Request):
-        raise StateConflict("a referral has no measures")
+def _decided(case: Case, item: _Act) -> tuple[Case, tuple[Turn, ...]]:
+    """Return the case after an event of a measure and what it takes for granted."""
     try:
-        after, taken = _decide(case, state, place, event, cause, until_ms)
+        return _decide(case, item)
     except StateConflict:
-        for earlier in _MEASURE_BEFORE.get(event, ()):
-            item = state.measures[place]
-            if earlier in measure.MACHINES[item.course, case.side].possible(item.state, cause):
-                between, first = _decide(case, state, place, earlier, cause, None)
-                return _decided(between, place, event, cause, until_ms, [*turns, *first])
+        now = _request(case).measures[item.place]
+        for earlier in _MEASURE_BEFORE.get(item.event, ()):
+            if earlier in measure.MACHINES[now.course, case.side].possible(now.state, item.cause):
+                between, first = _decide(case, _Act(item.place, earlier, item.cause))
+                after, then = _decide(between, item)
+                return after, (*first, *then)
         raise
-    return after, [*turns, *taken]
 
 
-def _decide(
-    case: Case, state: Request, place: int, event: MeasureEvent, cause: Cause, until_ms: int | None
-) -> tuple[Case, tuple[Turn, ...]]:
+def _decide(case: Case, item: _Act) -> tuple[Case, tuple[Turn, ...]]:
+    state, place = _request(case), item.place
     before = state.measures[place]
-    after = request.decide(state, place, event, cause)
+    after = request.decide(state, place, item.event, item.cause)
     now = after.measures[place].state
-    listed = event in measure.MACHINES[before.course, case.side].rows.get(before.state, {})
-    until = until_ms if until_ms is not None else case.until_ms[place]
+    listed = item.event in measure.MACHINES[before.course, case.side].rows.get(before.state, {})
+    until = item.until_ms if item.until_ms is not None else case.until_ms[place]
     kept = (*case.until_ms[:place], until if now in _LASTING else None, *case.until_ms[place + 1 :])
-    turn = Turn(place, event.word, int(before.state), int(now), late=not listed)
+    turn = Turn(place, item.event.word, int(before.state), int(now), late=not listed)
     return replace(case, state=after, until_ms=kept), (turn,)
+
+
+def _request(case: Case) -> Request:
+    if not isinstance(case.state, Request):
+        raise StateConflict("a referral has no measures: possible is nothing")
+    return case.state
 
 
 def _advance(state: Request, event: StageEvent, cause: Cause) -> list[tuple[StageEvent, Request]]:

@@ -12,6 +12,7 @@ from gateway.ports import (
     FreeHeld,
     ListCases,
     PassTime,
+    ReceivedMessage,
     SubmissionStatus,
 )
 from gateway.workflow.case import WHOLE, CaseKind, Deed, Opening, pass_time
@@ -30,7 +31,7 @@ def saying(word, *measures, until_ms=None):
 
 
 def case_message(message, entry, kind=Kind.UPDATE):
-    if hasattr(message, "header"):
+    if isinstance(message, ReceivedMessage):
         return replace(message, case=entry, header=replace(message.header, kind=kind))
     return replace(message, case=entry, kind=kind)
 

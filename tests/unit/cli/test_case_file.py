@@ -38,7 +38,7 @@ def test_toml_is_read_with_its_own_instants():
     assert table["hotline"]["first_call_time"] == datetime(2026, 11, 26, 4, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"{", b"[1]", b"= 1", b"{" * 100_000])
+@pytest.mark.parametrize("data", [b"\xff", b"{", b"= 1", b"{" * 100_000])
 def test_what_is_neither_json_nor_toml_is_refused(data):
     with pytest.raises(Failure):
         parse(data, FILE)

@@ -70,8 +70,9 @@ def draft(whole: Body, mode: Mode = Mode.ACTUAL) -> Draft:
 def header(kind: Kind, mode: Mode = Mode.ACTUAL) -> Header:
     return Header(
         suite=1, envelope_id=EnvelopeId(b"e" * 16), message_id=MessageId(b"m" * 16), sender=LA,
-        signing_key_id=b"k" * 16, kind=kind, thread_id=ThreadId(b"m" * 16), in_reply_to=None, supersedes=None, mode=mode,
-        urgency=Urgency.U1, create_ms=NOW, expire_ms=NOW + DAY, content_commitment=b"c" * 32, key_commitment=b"k" * 32,
+        signing_key_id=b"k" * 16, kind=kind, thread_id=ThreadId(b"m" * 16), in_reply_to=None, supersedes=None,
+        mode=mode, urgency=Urgency.U1, create_ms=NOW, expire_ms=NOW + DAY,
+        content_commitment=b"c" * 32, key_commitment=b"k" * 32,
     )  # fmt: skip
 
 
@@ -170,7 +171,8 @@ def test_a_case_waits_for_an_officer_and_leaves_when_one_has_approved():
         assert held.rule_ids == ("agreement/release-officers",)
         assert held.needs[0].number == 1
         officers = Officers(
-            drafters=frozenset({"o1"}), approvals=(Approval("o2", "approver", frozenset(held.rule_ids)),)
+            drafters=frozenset({"o1"}),
+            approvals=(Approval(officer="o2", role="approver", rules=frozenset(held.rule_ids)),),
         )
         assert isinstance(POLICY.outgoing(draft(body(content)), officers), Allow)
         alone = replace(officers, drafters=frozenset({"o2"}))
