@@ -5,6 +5,7 @@ from dataclasses import replace
 from gateway.ids import MessageId, ThreadId
 from gateway.model.header import Kind
 from gateway.ports import (
+    AssignPositions,
     CaseEntry,
     CaseHistory,
     EventsSince,
@@ -42,6 +43,8 @@ async def row_of(store, thread, partner=TH):
 
 
 async def told(store):
+    # On PostgreSQL events get their positions apart.
+    await store.write(AssignPositions(max_rows=100))
     rows = await store.read(EventsSince(position=0, max_rows=100))
     return [(row.type, row.reason) for row in rows if row.type.startswith("case.")]
 
