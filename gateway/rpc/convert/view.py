@@ -188,7 +188,7 @@ def listed_to_proto(opened: OpenedMessage) -> pb.MessageView:
 def _list_case(body: message_pb2.Body, listed: message_pb2.Body) -> None:
     """Copy what a case's content is, in codes, and nothing about anybody."""
     name = body.WhichOneof("content")
-    if name is None:
+    if name is None or name == "ping":
         return
     content, shown = getattr(body, name), getattr(listed, name)
     shown.SetInParent()
