@@ -12,16 +12,18 @@ from importlib.metadata import version
 from gateway.assembly import Parts
 from gateway.crypto.cards import fingerprint
 from gateway.errors import ConcurrentUpdate, FieldInvalid, GatewayError, MessagesWait, NotFound
+from gateway.exchange.case_reader import CaseView
 from gateway.exchange.directory import KEY_GRACE_MS, KnownPartner
 from gateway.exchange.reader import OpenedMessage, at
 from gateway.exchange.schedule import LinkState
 from gateway.exchange.steps import OPERATOR, step
-from gateway.exchange.submit import Submission, Submitter, Validation
+from gateway.exchange.submission import Submission, Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.message import Draft
 from gateway.model.partner import KeyPurpose, SignedCard
 from gateway.ports import (
     AppendLog,
+    CaseRow,
     CountMessages,
     FindMessage,
     MessageRow,
@@ -32,6 +34,7 @@ from gateway.ports import (
 )
 from gateway.probe import prove_link
 from gateway.rpc.admin_servicer import GatewayStatus, PartnerStatus, QueueStatus, TestStep
+from gateway.rpc.case_views import overdue_words
 from gateway.rpc.rejected import RejectedCaller, RejectedCallers
 from gateway.system_desk import SystemDesk
 from gateway.telemetry.current import current_trace
@@ -105,6 +108,7 @@ class Administration:
             log_problem="" if problem is None else problem.text,
             log_findings=await parts.log_keeper.theirs.findings(),
             telemetry=parts.telemetry.state(),
+            cases_overdue=tuple(map(overdue_words, await parts.cases.overdue())),
         )
 
     async def rejected_callers(self) -> tuple[RejectedCaller, ...]:
@@ -296,6 +300,18 @@ class Administration:
     async def note_listed(self, count: int) -> None:
         """Put in the exchange log that the operator is shown a list of headlines."""
         await self._parts.reader.note_listed(actor=OPERATOR, count=count)
+
+    async def cases(self, *, live: bool, max_rows: int) -> tuple[CaseView, ...]:
+        """Return cases without content, what changed last first."""
+        return await self._parts.cases.newest(live=live, max_rows=max_rows, actor=OPERATOR)
+
+    async def find_cases(self, beginning: str, partner: PartnerId | None) -> tuple[CaseRow, ...]:
+        """Return the cases whose thread or first message has an id that begins so."""
+        return await self._parts.cases.find(beginning, partner)
+
+    async def show_case(self, row: CaseRow) -> CaseView:
+        """Return a case with its history; the exchange log says that it was shown."""
+        return await self._parts.cases.show(row, actor=OPERATOR)
 
     async def mark_alert(self, sender: PartnerId, message_id: MessageId, event: AlertEvent) -> AlertState:
         """Record what we do with a received alert and return where it stands; see AlertMarker.mark."""

@@ -44,7 +44,7 @@ from gateway.telemetry.meters import Meters
 from gateway.translog.entry import EventType
 from gateway.workers.attachments import fetch_attachments
 from gateway.workers.gauges import Gauges, LogLag
-from gateway.workers.housekeeping import expire, keep_keys, lapse, number_events, refresh_cards
+from gateway.workers.housekeeping import expire, keep_keys, lapse, number_events, pass_case_time, refresh_cards
 from gateway.workers.log import integrate, prune_checkpoints, sign_checkpoints
 from gateway.workers.rotation import tend_keys
 from gateway.workers.targets import TargetWatch
@@ -135,6 +135,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
         asyncio.create_task(lapse(parts.taking_back), name="lapse"),
+        asyncio.create_task(pass_case_time(parts.case_clock), name="pass_case_time"),
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
         asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
         asyncio.create_task(sign_checkpoints(parts.log_keeper), name="sign_checkpoints"),

@@ -17,6 +17,8 @@ from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
 from gateway.exchange.alone import LoneService
+from gateway.exchange.case_clock import CaseClock
+from gateway.exchange.case_reader import CaseReader
 from gateway.exchange.claims import ClaimService
 from gateway.exchange.courier import Courier
 from gateway.exchange.decide import DecisionService
@@ -39,7 +41,8 @@ from gateway.exchange.read_log import LogReader
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
-from gateway.exchange.submit import SubmitService, take_all
+from gateway.exchange.submission import take_all
+from gateway.exchange.submit import SubmitService
 from gateway.exchange.take_back import TakeBackService
 from gateway.file_services import FileServices, file_services
 from gateway.installation import OpenedHome
@@ -49,7 +52,7 @@ from gateway.installation.otlp_headers import read_headers
 from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
-from gateway.policy.agreements import AgreementPolicy
+from gateway.policy.exchanges import ExchangePolicy
 from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
 from gateway.rpc.approval_servicer import Desk
@@ -146,6 +149,8 @@ class Parts:
     marker: AlertMarker
     files: FileServices
     expiry: ExpiryService
+    cases: CaseReader
+    case_clock: CaseClock
     connectors: Connectors
     pool: KeyPool
     log_keeper: LogKeeper
@@ -214,7 +219,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     directory = PartnerDirectory(config.partner, store, codec, clock)
     await directory.load()
     keys = KeyHolder(own_keys(keyring, clock.now_ms()), codec)
-    policy = AgreementPolicy(config.partner, profiles, config.mode)
+    policy = ExchangePolicy(config.partner, profiles, config.mode, clock)
     carrier = load_carrier("grpc")
     held = HeldKeyring(keyring)
     limits = config.limits
@@ -289,6 +294,15 @@ async def assemble(opened: OpenedHome) -> Parts:
     )
     acts = HeldActs(store=store, holding=holding, policy=policy, clock=clock, submitting=coalesced)
     marker = AlertMarker(store=store, clock=clock, own=config.partner)
+    cases = CaseReader(
+        own=config.partner,
+        store=store,
+        codec=codec,
+        clock=clock,
+        reading=reader,
+        terms=policy.terms_with,
+        zones={partner: item.time_zone for partner, item in profiles.items()},
+    )
     acknowledge = AcknowledgeService(store=store, codec=codec, clock=clock, keys=keys, queued=links.receipts_wait)
 
     def supervised(plan: PlannedConnector) -> Supervised:
@@ -362,6 +376,8 @@ async def assemble(opened: OpenedHome) -> Parts:
             keeper=keeper,
         ),
         expiry=ExpiryService(store=store, codec=codec, clock=clock, keys=keys),
+        cases=cases,
+        case_clock=CaseClock(own=config.partner, store=store, clock=clock, reader=cases),
         connectors=Connectors(tuple(supervised(plan) for plan in planned), clock),
         telemetry=telemetry,
         store_watch=StoreWatch(store, config.partner, clock),

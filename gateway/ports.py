@@ -21,7 +21,9 @@ from gateway.values import dataclass
 from gateway.workflow.alert import AlertEvent, AlertState
 from gateway.workflow.alert_chain import KnownAlert
 from gateway.workflow.approval import ApprovalState, Need
+from gateway.workflow.case import Case, Deed, Opening, Turn
 from gateway.workflow.claim import Claim
+from gateway.workflow.table import Cause
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -115,6 +117,15 @@ class AttachmentUse:
     chunk_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseEntry:
+    """What a case's message says of its case, as far as the state needs it."""
+
+    opening: Opening | None = None
+    deeds: tuple[Deed, ...] = ()
+    """In order. None of them: it is in the thread, and changes nothing."""
+
+
 # --- sending -------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +187,7 @@ class SealedMessage:
     outbox: tuple[OutboxRow, ...]
     log: LogEntry
     alert: AlertEntry | None = None
+    case: CaseEntry | None = None
     """None: it is no alert."""
     attachments: tuple[AttachmentUse, ...] = ()
     release: "Released | None" = None
@@ -397,6 +409,88 @@ class KnownThreads(Query[ThreadsKnown]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRow:
+    """A case with one partner, as our side knows it."""
+
+    thread_id: ThreadId
+    partner: PartnerId
+    message_id: MessageId
+    """Of what began it; its sender is ours or the partner, as the side says."""
+    authority: str
+    """That asks."""
+    mode: Mode
+    urgency: Urgency
+    case: Case
+    create_ms: int
+    expire_ms: int
+    """Of the message that began it."""
+    change_ms: int
+    """When its state, or that of a measure, changed last."""
+    word_ms: int | None
+    """When the side that was asked last said anything."""
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseStep:
+    """One line of a case's history."""
+
+    number: int
+    time_ms: int
+    cause: Cause
+    sender: PartnerId
+    message_id: MessageId | None
+    """None: time brought it about."""
+    turn: Turn | None
+    """None: news, or what did not count."""
+    finding: str
+    """Why a message of the partner did not count; empty when it did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindCases(Query[tuple[CaseRow, ...]]):
+    """The cases of threads."""
+
+    threads: tuple[ThreadId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCases(Query[tuple[CaseRow, ...]]):
+    """Cases, what changed last first."""
+
+    live: bool
+    """Only those in which something is still to come."""
+    after: CaseRow | None
+    """Those behind this one; None: from the first."""
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseHistory(Query[tuple[CaseStep, ...]]):
+    """What happened in a case, oldest first."""
+
+    thread_id: ThreadId
+    partner: PartnerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassTime(Operation[bool]):
+    """Record what time brought about in a case; False when the case has changed meanwhile."""
+
+    thread_id: ThreadId
+    partner: PartnerId
+    sender: PartnerId
+    """Of the message that began it."""
+    steps: int
+    """As it was read."""
+    case: Case
+    """As it is now."""
+    turns: tuple[Turn, ...]
+    now_ms: int
+    log: LogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindAlerts(Query[tuple[KnownAlert, ...]]):
     """Alerts of a partner by id; by key its newest of each mode, else anybody's; and what came after its own."""
 
@@ -562,6 +656,7 @@ class ReceivedMessage:
     """How long to wait for a missing predecessor before showing the message with a gap."""
     log: LogEntry
     alert: AlertEntry | None = None
+    case: CaseEntry | None = None
     """As in SealedMessage."""
     attachments: tuple[AttachmentUse, ...] = ()
     """Files to be fetched from the sender from now on."""

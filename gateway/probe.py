@@ -5,7 +5,7 @@ from typing import Final
 
 from gateway.assembly import Parts
 from gateway.errors import GatewayError, PartnerFrozen, PartnerUnreachable
-from gateway.exchange.submit import Submission, Submitter
+from gateway.exchange.submission import Submission, Submitter
 from gateway.ids import AuthorityId, PartnerId
 from gateway.model.header import Mode, Urgency
 from gateway.model.message import Body, Draft, Handling, Onward, Ping, Tlp

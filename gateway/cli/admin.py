@@ -132,6 +132,18 @@ class AdminClient:
         with self._errors("ask where the message stands"):
             return self._stub.GetDelivery(pb.GetDeliveryRequest(message_id=message_id), timeout=TIMEOUT_S)
 
+    def cases(self, *, include_ended: bool, limit: int) -> pb.ListCasesResponse:
+        """Return cases without content, what changed last first."""
+        with self._errors("list cases"):
+            request = pb.ListCasesRequest(include_ended=include_ended, page_size=limit)
+            return self._stub.ListCases(request, timeout=TIMEOUT_S)
+
+    def case(self, beginning: str, partner: str) -> pb.ShowCaseResponse:
+        """Return the one case whose id begins so, with its history."""
+        with self._errors("find the case"):
+            request = pb.ShowCaseRequest(beginning=beginning, partner=partner)
+            return self._stub.ShowCase(request, timeout=TIMEOUT_S)
+
     def test(self, partner: str) -> pb.TestPartnerResponse:
         """Prove the link to a partner step by step."""
         with self._errors(f"test the link to '{partner}'"):

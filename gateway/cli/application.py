@@ -17,6 +17,7 @@ from gateway.cli import (
     alert,
     attachment,
     backup,
+    case,
     client,
     decide,
     demo,
@@ -65,7 +66,7 @@ def build() -> typer.Typer:
         context.obj = Root(home, as_json)
 
     nouns = (
-        *(init, up, status, demo, send, inbox, outbox, decide, partner, system, alert, attachment, log),
+        *(init, up, status, demo, send, case, inbox, outbox, decide, partner, system, alert, attachment, log),
         *(backup, client, policy, settings),
     )
     for noun in nouns:

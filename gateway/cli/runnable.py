@@ -17,7 +17,7 @@ NAME: Final = "concord"
 NOUNS: Final = frozenset(
     (
         *("init", "up", "status", "demo", "send", "inbox", "outbox", "partner", "system", "auditor", "alert", "log"),
-        *("client", "config", "policy", "backup", "attachment", "officer", "decide"),
+        *("case", "client", "config", "policy", "backup", "attachment", "officer", "decide"),
     )
 )
 """First words of a command: `concord is ...` in a sentence is none."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gateway.cli import delivery
+from gateway.cli import delivery, send_case
 from gateway.cli.call import Call, command
 from gateway.cli.content import content_data
 from gateway.cli.failure import ExitCode, Failure, exit_code_of, failure_of, usage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.cli.admin import AdminClient
     from gateway.cli.connectors import Reading
     from gateway.ids import AuthorityId, PartnerId
+    from gateway.model.header import Kind
     from gateway.model.message import Draft
     from gateway.model.partner import Agreement
 
@@ -35,6 +36,7 @@ def register(application: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(no_args_is_help=True, help="Send something to partners.")
     application.add_typer(group, name="send")
+    send_case.register(group)
 
     @command(group, "alert")
     def alert(
@@ -122,7 +124,7 @@ def make_draft(call: Call, reading: "Reading", wishes: Wishes) -> "Draft":
     from gateway.clock import SystemClock
     from gateway.config import load_config
     from gateway.ids import AuthorityId, PartnerId
-    from gateway.model.header import Urgency
+    from gateway.model.header import Kind, Urgency
     from gateway.model.message import Body, Draft, Handling, LegalBasis, Onward, Tlp
     from gateway.rpc.convert.message import encode_body
 
@@ -146,7 +148,7 @@ def make_draft(call: Call, reading: "Reading", wishes: Wishes) -> "Draft":
             "for whom the alert speaks is not said", advice="add --as, or set default_authority in concord.toml"
         )
     now_ms = SystemClock(config.clock_offset_ms).now_ms()
-    agreement = covering_agreement(config.partners_dir, authority, recipients)
+    agreement = covering_agreement(config.partners_dir, authority, recipients, Kind.ALERT)
     scope = reading.alert.scope
     body = Body(
         authority=authority,
@@ -202,14 +204,13 @@ def expiry(call: Call, reading: "Reading", wish: str, now_ms: int) -> int | None
 
 
 def covering_agreement(
-    directory: Path, authority: "AuthorityId", recipients: tuple["PartnerId", ...]
+    directory: Path, authority: "AuthorityId", recipients: tuple["PartnerId", ...], kind: "Kind"
 ) -> "Agreement | None":
-    """Return an own agreement on alerts that names the authority and all recipients, for its legal bases.
+    """Return an own agreement on a kind that names the authority and all recipients, for its legal bases.
 
     Whether it is in force is for the gateway to say.
     """
     from gateway.errors import ConfigInvalid
-    from gateway.model.header import Kind
     from gateway.profiles import load_profiles
 
     try:
@@ -217,11 +218,7 @@ def covering_agreement(
     except ConfigInvalid:
         return None
     for agreement in profile.agreements if profile else ():
-        if (
-            Kind.ALERT in agreement.kinds
-            and authority in agreement.authorities
-            and agreement.partners >= set(recipients)
-        ):
+        if kind in agreement.kinds and authority in agreement.authorities and agreement.partners >= set(recipients):
             return agreement
     return None
 

@@ -24,7 +24,7 @@ def register(application: typer.Typer) -> None:
         """Show the gateway that runs on this home: mode, listeners, counts, what does not work and what to do.
 
         Exit code 0 when nothing stands in the way, 4 when part of it does not work now: a partner cannot be reached,
-        something waits, a connector or the exchange log has a problem.
+        something waits, something in a case is overdue, a connector or the exchange log has a problem.
         """
         with call.admin() as admin:
             answer = admin.status()
@@ -33,7 +33,7 @@ def register(application: typer.Typer) -> None:
         stuck = [queue for queue in queues if is_stuck(queue, now_ms)]
         connector_problems = [f"{item.name}: {problem}" for item in answer.connectors for problem in item.problems]
         warnings = [call.output.runnable(warning) for warning in answer.warnings]
-        works = not (stuck or connector_problems or answer.log_problem or answer.log_findings)
+        works = not (stuck or connector_problems or answer.log_problem or answer.log_findings or answer.cases_overdue)
         call.output.record(
             {
                 "partner": answer.partner,
@@ -61,6 +61,7 @@ def register(application: typer.Typer) -> None:
                 "log_checkpoint_time": instant(answer, "log_checkpoint_time"),
                 "log_problem": answer.log_problem,
                 "log_findings": list(answer.log_findings),
+                "cases_overdue": list(answer.cases_overdue),
                 "telemetry": list(answer.telemetry),
                 "stuck": [stuck_data(call, queue) for queue in stuck],
                 "warnings": warnings,
@@ -84,6 +85,7 @@ def register(application: typer.Typer) -> None:
                 ("log", f"{answer.log_size} entries, {_signed(answer)}"),
                 *((("problem", f"exchange log: {answer.log_problem}"),) if answer.log_problem else ()),
                 *(("problem", finding) for finding in answer.log_findings),
+                *(("overdue", late) for late in answer.cases_overdue),
                 *(("telemetry", item) for item in answer.telemetry),
                 *(row for queue in stuck for row in stuck_rows(call, queue, now_ms)),
                 *(("warning", warning) for warning in warnings),

@@ -11,6 +11,7 @@ from gateway.crypto.framing import pae
 from gateway.crypto.keys import KeyEncryptionKey
 
 _LABEL: Final = "concord/alert-index/v1"
+_MEASURE_LABEL: Final = "concord/measure-index/v1"
 DIGEST_BYTES: Final = 16
 
 
@@ -21,8 +22,15 @@ def alert_key(key: KeyEncryptionKey, sender: str, identifier: str, sent_ms: int)
     return digest.digest()[:DIGEST_BYTES]
 
 
+def measure_key(key: KeyEncryptionKey, thread: bytes, measure_id: str) -> bytes:
+    """Return under what a measure of a request is kept: its id is its sender's words."""
+    digest = _keyed(key).copy()
+    digest.update(pae(_MEASURE_LABEL, thread, measure_id.encode()))
+    return digest.digest()[:DIGEST_BYTES]
+
+
 _last: list[tuple[KeyEncryptionKey, hmac.HMAC]] = []
-"""The key used last, with what follows from it alone: two thirds of the work, and it is the same for every alert."""
+"""The key used last, with what follows from it alone: two thirds of the work, and it is always the same."""
 
 
 def _keyed(key: KeyEncryptionKey) -> hmac.HMAC:

@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.errors import CursorExpired, CursorInvalid, GatewayError, NotFound, PolicyDenied, StateConflict
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Policy, Submission, Submitter
+from gateway.exchange.submission import Policy, Submission, Submitter
 from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.message import Body, Draft, LegalBasis

@@ -8,7 +8,7 @@ from gateway.errors import FieldInvalid
 from gateway.exchange.held_acts import Act, HeldActs
 from gateway.exchange.held_cases import draft_of, proposal_of
 from gateway.exchange.hold import needs_now
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.model.message import Draft
 from gateway.ports import DecisionAct, HeldDraft, StoredHeld
 from gateway.translog.entry import EventType

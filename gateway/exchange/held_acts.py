@@ -15,7 +15,7 @@ from gateway.exchange.hold import HoldService, OpenedDraft, entry_about
 from gateway.exchange.key_pool import FreshKey
 from gateway.exchange.officers import Officer
 from gateway.exchange.sealed_rows import Release
-from gateway.exchange.submit import Policy, Submission, Submitter
+from gateway.exchange.submission import Policy, Submission, Submitter
 from gateway.ids import AuthorityId, MessageId, OfficerId
 from gateway.model.message import Draft
 from gateway.policy.decision import Decided

@@ -15,7 +15,7 @@ from gateway.exchange.key_pool import KeyPool, unwrap
 from gateway.exchange.officers import officer_of
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.steps import step
-from gateway.exchange.submit import Policy, Submission
+from gateway.exchange.submission import Policy, Submission
 from gateway.ids import MessageId, OfficerId, ThreadId
 from gateway.model.message import Draft
 from gateway.policy.decision import RELEASE, Allow, Deny, Hold

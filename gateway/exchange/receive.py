@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.exchange.alert_chains import entry_of
 from gateway.exchange.attached import uses_of
+from gateway.exchange.case_entries import case_entry_of
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.judged import Judged
 from gateway.exchange.key_pool import KeyPool
@@ -38,14 +39,14 @@ from gateway.exchange.reception_steps import ReceptionSteps
 from gateway.exchange.steps import new_salts
 from gateway.exchange.threads import Threads, continuation_of
 from gateway.exchange.turns import Turns
-from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.case_drafts import check_case_header
 from gateway.model.envelope import Envelope, Outcome, Receipt, ReceiptBatch, ReceiptProof
-from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.header import Header, Kind, Urgency
 from gateway.model.message import Body
 from gateway.model.partner import KeyPurpose
 from gateway.model.rules import check_body
-from gateway.policy.decision import Allow, Decision
+from gateway.policy.decision import Decision, Deny
 from gateway.ports import (
     AppendLog,
     Codec,
@@ -81,7 +82,7 @@ or 0.4 s at once. Honest batches share both."""
 class Policy(Protocol):
     """Decides what may come in."""
 
-    def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision: ...
+    def incoming(self, header: Header, body: Body) -> Decision: ...
 
 
 class ReceiveService:
@@ -301,8 +302,9 @@ class ReceiveService:
             replies=header.in_reply_to is not None,
             at="header.",
         )
-        decision = self._policy.incoming(partner, body.authority, header.kind, header.mode, body.handling.purpose)
-        if not isinstance(decision, Allow):
+        decision = self._policy.incoming(header, body)
+        # What is held is taken in: officers decide before anything is done with it.
+        if isinstance(decision, Deny):
             raise PolicyDenied(decision.rule_ids, decision.explanation)
         if threads is not None:
             continuation = continuation_of(header, body.authority.name)
@@ -390,4 +392,5 @@ class ReceiveService:
             log=log,
             alert=entry_of(body, self._keys.current.key_encryption),
             attachments=uses_of(body),
+            case=case_entry_of(body, header.thread_id, self._keys.current.key_encryption),
         )

@@ -17,7 +17,15 @@ from gateway.model.envelope import Envelope
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.policy.decision import Decided
-from gateway.ports import AlertEntry, EncapsulationRow, OutboxRow, Released, SealedMessage, WaitingEnvelope
+from gateway.ports import (
+    AlertEntry,
+    CaseEntry,
+    EncapsulationRow,
+    OutboxRow,
+    Released,
+    SealedMessage,
+    WaitingEnvelope,
+)
 from gateway.translog.entry import EventType
 from gateway.values import dataclass
 
@@ -81,12 +89,12 @@ class ReadyBatch:
 
 
 def rows_of(
-    batch: SealedBatch, submissions: Sequence[tuple[_Submission, AlertEntry | None]], pool: KeyPool
+    batch: SealedBatch, submissions: Sequence[tuple[_Submission, AlertEntry | CaseEntry | None]], pool: KeyPool
 ) -> tuple[tuple[SealedMessage, ...], ReadyBatch]:
     """Return the rows to commit and the envelopes to send once they are committed.
 
     Args:
-        submissions: Each with what finds it again if it is an alert.
+        submissions: Each with what finds it again if it is an alert, or what it says of its case.
     """
     rows: list[SealedMessage] = []
     ready: list[tuple[ReadyEnvelope, ...]] = []
@@ -97,7 +105,9 @@ def rows_of(
     return tuple(rows), ReadyBatch(tuple(ready), encapsulations)
 
 
-def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | None, pool: KeyPool) -> SealedMessage:
+def _row(
+    sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | CaseEntry | None, pool: KeyPool
+) -> SealedMessage:
     header = sealed.header
     draft = submission.draft
     release = submission.release
@@ -137,7 +147,8 @@ def _row(sealed: SealedEnvelope, submission: _Submission, entry: AlertEntry | No
             )
             for record in sealed.records
         ),
-        alert=entry,
+        alert=entry if isinstance(entry, AlertEntry) else None,
+        case=entry if isinstance(entry, CaseEntry) else None,
         attachments=uses_of(draft.body),
         log=step(
             EventType.MESSAGE_RELEASED,

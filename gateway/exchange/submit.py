@@ -6,7 +6,7 @@ encapsulation per recipient and one commit serve all. The caller is answered onl
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from gateway.clock import Clock
 from gateway.crypto.envelope import SealedBatch, SealingItem, seal_batch
@@ -23,20 +23,24 @@ from gateway.errors import (
     StateConflict,
 )
 from gateway.exchange.alert_chains import AlertChains, entry_of
+from gateway.exchange.case_entries import case_entry_of
+from gateway.exchange.case_states import CaseStates
 from gateway.exchange.continuing import check_continuation, continuation, continues
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.observer import UNOBSERVED, Observer
 from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
-from gateway.exchange.sealed_rows import ReadyEnvelope, Release, rows_of
+from gateway.exchange.sealed_rows import ReadyEnvelope, rows_of
+from gateway.exchange.submission import Holding, Policy, Submission, Submitter, Validation, take_all
 from gateway.exchange.threads import Threads
-from gateway.ids import AuthorityId, MessageId, PartnerId, ThreadId
+from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.message import Body, Draft
 from gateway.model.rules import check_draft
-from gateway.policy.decision import Allow, Decided, Decision, Deny, Hold
+from gateway.policy.decision import Allow, Deny, Hold
 from gateway.ports import (
     AlertEntry,
+    CaseEntry,
     Codec,
     CommitSubmissions,
     FindRequest,
@@ -56,60 +60,6 @@ MAX_ROUNDS: Final = 8
 """How often a batch is sealed again because a thread's head moved, before the caller is asked to repeat."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitter:
-    """A national system and the authorities it may speak for."""
-
-    principal: str
-    authorities: frozenset[AuthorityId]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """One draft handed in."""
-
-    submitter: Submitter
-    request_id: bytes
-    request_digest: bytes
-    """SHA-256 of the draft's bytes: tells a repeat from a reuse."""
-    draft: Draft
-    trace: bytes = b""
-    """Trace context of the call; empty when it is not sampled."""
-    release: Release | None = None
-    """Set when officers have decided that a held draft leaves."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """What would happen to a draft."""
-
-    decision: Decision
-    body_bytes: int
-    recipients: tuple[PartnerId, ...]
-    expire_ms: int
-    supersedes: MessageId | None = None
-    """The message whose place it would take."""
-
-
-async def take_all(_: Body) -> None:
-    """Take whatever files a body names."""
-
-
-class Policy(Protocol):
-    """Decides what may leave."""
-
-    def outgoing(self, draft: Draft) -> Decision: ...
-    def releasing(self, draft: Draft, decided: Decided) -> Decision: ...
-    def default_lifetime_ms(self, draft: Draft) -> int: ...
-
-
-class Holding(Protocol):
-    """Keeps a draft until officers have decided; see exchange.hold."""
-
-    async def hold(self, submission: Submission, draft: Draft, expire_ms: int, hold: Hold) -> SubmissionResult: ...
-    def released(self, submission: Submission, result: SubmissionResult) -> None: ...
-
-
 @dataclass(slots=True)
 class _Job:
     index: int
@@ -117,8 +67,8 @@ class _Job:
     expire_ms: int
     message_id: MessageId
     thread_id: ThreadId
-    entry: AlertEntry | None
-    """Of the body, which stays the same in every round; None when it is no alert."""
+    entry: AlertEntry | CaseEntry | None
+    """Of the body, which stays the same in every round; None of a ping."""
 
 
 class SubmitService:
@@ -162,6 +112,7 @@ class SubmitService:
         self._ready = ready
         self._offload = offload
         self._chains = AlertChains(store=store, own=directory.own, clock=clock)
+        self._cases = CaseStates(store)
 
     async def validate(self, submitter: Submitter, draft: Draft) -> Validation:
         """Run every check of `submit` but quotas and repeats, and keep nothing.
@@ -191,6 +142,9 @@ class SubmitService:
         threads = await Threads.read(self._store, self._directory.own, [item])
         if threads is not None:
             check_continuation(threads, item)
+        thread_id = item.message.thread_id
+        entry = case_entry_of(draft.body, thread_id, self._keys.current.key_encryption)
+        await self._cases.check(draft, thread_id, entry)
         return draft, expire_ms
 
     async def submit(self, submissions: Sequence[Submission]) -> list[SubmissionResult | GatewayError]:
@@ -217,7 +171,8 @@ class SubmitService:
                 continue
             message_id = MessageId.new(now_ms) if submission.release is None else submission.release.message_id
             thread_id = submission.draft.thread_id or ThreadId(message_id.raw)
-            entry = entry_of(submission.draft.body, self._keys.current.key_encryption)
+            body, key = submission.draft.body, self._keys.current.key_encryption
+            entry = entry_of(body, key) or case_entry_of(body, thread_id, key)
             jobs.append(_Job(index, submission, expire_ms, message_id, thread_id, entry))
         for _ in range(MAX_ROUNDS):
             if not jobs:
@@ -239,6 +194,7 @@ class SubmitService:
         heads = await self._store.read(ThreadHeads(threads=threads)) if threads else {}
         # After the heads: what comes in between moves a head, and all is looked at again.
         jobs = await self._agreeing(jobs, answers)
+        jobs = await self._possible(jobs, answers)
         jobs, seal_keys = self._seal_keys(jobs, answers, now_ms)
         if not jobs:
             return again
@@ -299,7 +255,8 @@ class SubmitService:
     async def _continued(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
         """Name the predecessors of updates and cancellations; answer those that have none, return the others."""
         drafts = [job.submission.draft for job in jobs]
-        found = await self._chains.continued([(draft, job.entry) for draft, job in zip(drafts, jobs, strict=True)])
+        entries = [job.entry if isinstance(job.entry, AlertEntry) else None for job in jobs]
+        found = await self._chains.continued(list(zip(drafts, entries, strict=True)))
         left: list[_Job] = []
         for job, draft in zip(jobs, found, strict=True):
             if isinstance(draft, GatewayError):
@@ -334,6 +291,19 @@ class SubmitService:
                 threads.add(item)
                 agreeing.append(job)
         return agreeing
+
+    async def _possible(self, jobs: list[_Job], answers: list[SubmissionResult | GatewayError | None]) -> list[_Job]:
+        """Answer those that their case does not allow now; return the others."""
+        if not any(isinstance(job.entry, CaseEntry) for job in jobs):
+            return jobs
+        found = await self._cases.refusals([(job.submission.draft, job.thread_id, job.entry) for job in jobs])
+        left: list[_Job] = []
+        for job, refusal in zip(jobs, found, strict=True):
+            if refusal is None:
+                left.append(job)
+            else:
+                answers[job.index] = await self._repeated(job.submission) or refusal
+        return left
 
     def _check(self, submission: Submission, now_ms: int) -> int:
         draft = submission.draft

@@ -15,7 +15,7 @@ from gateway.exchange.hold import HoldService, OpenedDraft, entry_about
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.sealed_rows import Release
 from gateway.exchange.steps import GATEWAY
-from gateway.exchange.submit import Policy, Submission, Submitter
+from gateway.exchange.submission import Policy, Submission, Submitter
 from gateway.ids import MessageId
 from gateway.model.case import Withdrawal
 from gateway.model.message import Body, Draft

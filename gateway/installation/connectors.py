@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gateway.config import CONFIG_FILE, Config, problem_at
 from gateway.errors import ConfigInvalid
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.installation.private_files import write_private
 from gateway.ports import ConnectorKind
 

@@ -19,7 +19,7 @@ from gateway.crypto.certificates import ROLES
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid, NotFound, StateConflict
 from gateway.exchange.officers import DRAFTING_ROLES, Officer
 from gateway.exchange.officers import ROLES as OFFICER_ROLES
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.ids import AuthorityId, OfficerId, PartnerId
 from gateway.installation.private_files import read_private, sync_directory, write_private
 

@@ -169,7 +169,7 @@ class AgreementPolicy:
                 0,
             )
         lifetime_ms = min(pact.default_lifetime_ms for _, pact in pacts)
-        # A case has terms, and waits for officers under every agreement.
+        # A case has terms; whether it waits for officers all the same is decided on its facts (gateway.policy.cases).
         held = [partner for partner, pact in pacts if pact.needs_officers or pact.terms_for(kind) is not None]
         if held:
             text = f"two officers release what leaves for {listed(held)}"

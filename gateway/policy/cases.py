@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.errors import ConfigInvalid
 from gateway.ids import PartnerId
-from gateway.model.header import Kind
+from gateway.model.header import Kind, Mode
 from gateway.model.partner import Profile
 from gateway.policy.cedar import Rule, RuleSet, Undecided, safeguards
 from gateway.policy.decision import DECIDING_ROLES, RELEASE, Allow, Decision, Deny, Hold, Need
@@ -77,6 +77,12 @@ class CasePolicy:
         pacts, _ = self._covering(facts)
         return {partner: terms for partner, pact in pacts.items() if (terms := pact.terms_for(facts.kind))}
 
+    def terms_with(self, partner: PartnerId, kind: Kind, *, sending: bool) -> TermsInForce | None:
+        """Return what is agreed with a partner on a kind of case: the first agreement in force that covers it."""
+        pacts = (self._sending if sending else self._receiving).get(partner, ())
+        found = (pact.terms_for(kind) for pact in pacts)
+        return next((terms for terms in found if terms is not None), None)
+
     def _covering(self, facts: Facts) -> tuple[dict[PartnerId, Pact], list[tuple[PartnerId, Refusal]]]:
         """Return the pact with each partner that covers the exchange, and why partners are not covered."""
         pacts: dict[PartnerId, Pact] = {}
@@ -116,7 +122,7 @@ class CasePolicy:
 def _held(facts: Facts, pacts: list[Pact], fired: list[Rule]) -> Decision:
     warnings = tuple(rule.id for rule in fired if rule.outcome == "warn")
     wanted = [(rule.id, rule.roles, rule.number) for rule in fired if rule.outcome == "hold"]
-    if facts.direction == "outgoing" and (number := _approvals(facts.kind, pacts)):
+    if facts.direction == "outgoing" and (number := _approvals(facts, pacts)):
         wanted.append((RELEASE, DECIDING_ROLES, number))
     needs = []
     for rule, roles, number in wanted:
@@ -137,11 +143,14 @@ def _named(rule: Rule) -> str:
     return f"{rule.id} ({rule.why})" if rule.why else rule.id
 
 
-def _approvals(kind: Kind, pacts: list[Pact]) -> int:
-    """Return how many officers approve what leaves. No agreement takes a case out of their hands."""
-    if kind is Kind.ALERT:
-        return 1 if any(pact.needs_officers for pact in pacts) else 0
-    return max((terms.approvals for pact in pacts if (terms := pact.terms_for(kind))), default=1)
+def _approvals(facts: Facts, pacts: list[Pact]) -> int:
+    """Return how many officers approve what leaves. No agreement takes a case of actual people out of their hands."""
+    if facts.kind is Kind.ALERT or facts.mode is not Mode.ACTUAL:
+        # An exercise may be run by systems alone, where the side that sends has it so.
+        needed = any(pact.needs_officers for pact in pacts)
+        if facts.kind is Kind.ALERT or not needed:
+            return 1 if needed else 0
+    return max((terms.approvals for pact in pacts if (terms := pact.terms_for(facts.kind))), default=1)
 
 
 def _conditions(pacts: list[Pact]) -> list[RuleSet]:

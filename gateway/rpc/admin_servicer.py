@@ -7,13 +7,14 @@ from concord.v1 import admin_service_pb2 as pb
 
 from gateway.errors import FieldInvalid
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Validation
+from gateway.exchange.submission import Validation
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.model.partner import SignedCard
 from gateway.ports import MessageRow, StoredMessage, SubmissionResult
 from gateway.rpc.callers import Caller
+from gateway.rpc.case_views import CaseBackend, listed, shown
 from gateway.rpc.convert.field import partner_from_text, set_time
 from gateway.rpc.convert.message import draft_from_proto
 from gateway.rpc.convert.partner import signed_card_from_proto, signed_card_to_proto
@@ -77,6 +78,8 @@ class GatewayStatus:
     """Why the log is not signed any more; empty when all is well."""
     log_findings: tuple[str, ...] = ()
     """What partners' logs are found to have done."""
+    cases_overdue: tuple[str, ...] = ()
+    """Cases in which something is overdue, in words."""
     telemetry: tuple[str, ...] = ()
     """Where metrics and traces go, in words; empty when nowhere."""
 
@@ -128,7 +131,7 @@ class TestStep:
     advice: str
 
 
-class AdminBackend(Protocol):
+class AdminBackend(CaseBackend, Protocol):
     """What the composition root offers to operators. Errors are those of gateway.errors."""
 
     @property
@@ -222,6 +225,7 @@ class AdminServicer:
             log_problem=status.log_problem,
             log_findings=status.log_findings,
             telemetry=status.telemetry,
+            cases_overdue=status.cases_overdue,
         )
         if status.log_checkpoint_ms is not None:
             set_time(response.log_checkpoint_time, status.log_checkpoint_ms)
@@ -308,6 +312,14 @@ class AdminServicer:
         """Return where a sent message stands."""
         stored = await self._backend.delivery(MessageId(request.message_id))
         return pb.GetDeliveryResponse(message=stored_to_proto(stored))
+
+    async def list_cases(self, request: pb.ListCasesRequest, _: Caller) -> pb.ListCasesResponse:
+        """Return cases without content."""
+        return await listed(self._backend, request)
+
+    async def show_case(self, request: pb.ShowCaseRequest, _: Caller) -> pb.ShowCaseResponse:
+        """Return one case with its history, if exactly one has such an id."""
+        return await shown(self._backend, request)
 
     async def test_partner(self, request: pb.TestPartnerRequest, _: Caller) -> pb.TestPartnerResponse:  # noqa: PT019 - no test
         """Prove the link to a partner."""

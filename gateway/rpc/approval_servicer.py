@@ -16,7 +16,7 @@ from gateway.exchange.held_acts import Act, may_see
 from gateway.exchange.held_cases import MAX_WORDS, Words
 from gateway.exchange.held_lists import HeldLists
 from gateway.exchange.officers import Officer
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.ids import MessageId, OfficerId
 from gateway.ports import HeldDraft, StoredHeld
 from gateway.rpc.callers import Caller

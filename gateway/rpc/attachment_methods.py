@@ -9,7 +9,7 @@ from concord.v1 import reference_pb2
 from gateway.errors import FieldInvalid, NotFound
 from gateway.exchange.read_attachment import AttachmentReader, AttachmentView
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.exchange.upload_attachment import UploadRequest, UploadService
 from gateway.ids import MessageId, PartnerId
 from gateway.model.reference import Attachment

@@ -8,7 +8,7 @@ from concord.v1 import exchange_service_pb2 as pb
 
 from gateway.errors import CallerUnknown, FieldInvalid, GatewayError, NotFound
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Submission, Submitter, Validation
+from gateway.exchange.submission import Submission, Submitter, Validation
 from gateway.ids import MessageId, PartnerId
 from gateway.model.envelope import Outcome
 from gateway.model.message import Draft

@@ -225,6 +225,8 @@ METHODS: Final[dict[str, Method]] = {
     "concord.v1.AdminService.MarkInboxAlert": _unary(_ADMIN),
     "concord.v1.AdminService.ShowMessage": _unary(_ADMIN),
     "concord.v1.AdminService.GetDelivery": _unary(_ADMIN),
+    "concord.v1.AdminService.ListCases": _unary(_ADMIN),
+    "concord.v1.AdminService.ShowCase": _unary(_ADMIN),
     "concord.v1.AdminService.TestPartner": _unary(_ADMIN),
     "concord.v1.AdminService.ListRejectedCallers": _unary(_ADMIN),
     "concord.v1.AdminService.ListSystems": _unary(_ADMIN),

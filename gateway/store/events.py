@@ -36,6 +36,7 @@ ALERT_MARKED: Final = {
     AlertState.DECLINED: 13,
     AlertState.DISMISSED: 13,
 }
+CASE_OPENED, CASE_CHANGED, CASE_FINDING = 14, 15, 16
 EVENT_NAMES: Final = {
     MESSAGE_RECEIVED: "message.received",
     2: "delivery.received",
@@ -50,6 +51,9 @@ EVENT_NAMES: Final = {
     11: "alert.relayed",
     12: "alert.noted",
     13: "alert.declined",
+    CASE_OPENED: "case.opened",
+    CASE_CHANGED: "case.changed",
+    CASE_FINDING: "case.finding",
 }
 
 ADD_EVENTS: Final = Insert(event)

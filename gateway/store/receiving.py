@@ -23,6 +23,7 @@ from gateway.ports import (
 )
 from gateway.store.alerts import Arrival, doubts, place_alerts
 from gateway.store.attachments import want_attachments
+from gateway.store.cases import Move, hold_cases, move_of, show_cases, take_cases
 from gateway.store.events import MESSAGE_RECEIVED
 from gateway.store.leases import check_epoch
 from gateway.store.log import add_log
@@ -152,6 +153,8 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
     encapsulations: dict[bytes, bytes] = {}
     shown: list[_Key] = []
     alerts: list[Arrival] = []
+    cases: list[Move] = []
+    held_cases: list[Move] = []
     log: list[LogEntry] = []
     now_ms = 0
     for operation in operations:
@@ -180,6 +183,8 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
                 alerts.append(_arrival(operation.sender, message, message.alert, held=held))
             if message.attachments:
                 want_attachments(tx, sender, message_id, message.attachments, now_ms)
+            if message.case is not None:
+                (held_cases if held else cases).append(move_of(operation.sender, message, message.case))
             statuses.append(ReceptionStatus.HELD if held else ReceptionStatus.STORED)
             if not held:
                 shown.append((sender, thread, message.digest))
@@ -193,6 +198,8 @@ def commit_received(tx: Transaction, operations: Sequence[CommitReceived]) -> li
         tx.put_keys(keys)
         tx.add_events(events)
         place_alerts(tx, alerts, now_ms, ours=False)
+        take_cases(tx, cases, now_ms)
+        hold_cases(tx, held_cases)
         _free_successors(tx, shown, now_ms, FREE_ROWS)
     return results
 
@@ -261,7 +268,9 @@ def _show(tx: Transaction, rows: Sequence[Row], now_ms: int, *, gap: bool) -> No
     tx.run_for(SHOW, [row[0] for row in rows], new_gap=int(gap))
     reason = "gap" if gap else ""
     tx.add_events([(MESSAGE_RECEIVED, now_ms, row[1], row[2], row[1], reason) for row in rows])
-    tx.add_events(doubts(tx, [(row[1], row[2]) for row in rows], now_ms))
+    shown = [(row[1], row[2]) for row in rows]
+    tx.add_events(doubts(tx, shown, now_ms))
+    show_cases(tx, shown, now_ms)
 
 
 def free_held(tx: Transaction, operation: FreeHeld) -> int:

@@ -21,6 +21,7 @@ from gateway.ports import (
 )
 from gateway.store.alerts import Arrival, place_alerts
 from gateway.store.attachments import use_attachments
+from gateway.store.cases import move_of, sending
 from gateway.store.decisions import release_held
 from gateway.store.held_tables import proposal
 from gateway.store.log import add_log
@@ -118,6 +119,7 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
     moved: dict[_HeadKey, bytes] = {}
     accepted: list[SealedMessage] = []
     used_encapsulations: dict[bytes, bytes] = {}
+    cases = sending(tx, messages)
     results = []
     for operation in operations:
         answers = []
@@ -132,9 +134,22 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
             if any(heads.get((thread, row.partner.code), b"") != row.previous_digest for row in message.outbox):
                 answers.append(_result(message, SubmissionStatus.HEAD_MOVED))
                 continue
+            move = None
+            if cases is not None and message.case is not None:
+                move = cases.judge(
+                    move_of(PartnerId(sender_of(message)), message, message.case),
+                    [row.partner for row in message.outbox],
+                )
+                if move is None:
+                    # A partner moved the case in between: all is looked at again.
+                    answers.append(_result(message, SubmissionStatus.HEAD_MOVED))
+                    continue
+            # Nothing may refuse the message behind this: the held draft moves on with it.
             if message.release is not None and not release_held(tx, message.release):
                 answers.append(_result(message, SubmissionStatus.DECIDED_OTHERWISE))
                 continue
+            if cases is not None and move is not None:
+                cases.send(move)
             for row in message.outbox:
                 heads[thread, row.partner.code] = moved[thread, row.partner.code] = message.digest
                 if row.encapsulation_digest in encapsulations:
@@ -157,6 +172,8 @@ def commit_submissions(tx: Transaction, operations: Sequence[CommitSubmissions])
         _store(tx, accepted, used_encapsulations)
         tx.insert(ADD_HEADS, [(*key, digest) for key, digest in moved.items() if key not in stored_heads])
         tx.insert(MOVE_HEADS, [(*key, digest) for key, digest in moved.items() if key in stored_heads])
+        if cases is not None:
+            cases.write()
     return results
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from gateway.errors import GatewayError, QuotaExceeded
 from gateway.exchange.observer import UNOBSERVED, Observer
-from gateway.exchange.submit import Submission, SubmitService, Submitter, Validation
+from gateway.exchange.submission import Submission, Submitter, Validation
+from gateway.exchange.submit import SubmitService
 from gateway.model.header import Urgency
 from gateway.model.message import Draft
 from gateway.ports import SubmissionResult

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import structlog
 
 from gateway.errors import Busy, GatewayError
+from gateway.exchange.case_clock import CaseClock
 from gateway.exchange.directory import PartnerDirectory
 from gateway.exchange.expire import EXPIRE_ROWS, FREE_ROWS, ExpiryService
 from gateway.exchange.key_pool import KeyPool
@@ -22,6 +23,8 @@ NUMBER_POLL_S: Final = 1.0
 EXPIRE_EVERY_S: Final = 1.0
 LAPSE_EVERY_S: Final = 5.0
 CARDS_POLL_S: Final = 5.0
+CASES_POLL_S: Final = 20.0
+"""The shortest time agreed on is a minute."""
 KEYS_POLL_S: Final = 60.0
 
 
@@ -52,6 +55,13 @@ async def lapse(service: TakeBackService) -> None:
         due = await _patiently("lapse", service.lapse_due)
         if (due or 0) < LAPSE_ROWS:
             await asyncio.sleep(LAPSE_EVERY_S)
+
+
+async def pass_case_time(cases: CaseClock) -> None:
+    """Record what time brings about in cases."""
+    while True:
+        await _patiently("pass_case_time", cases.tick)
+        await asyncio.sleep(CASES_POLL_S)
 
 
 async def keep_keys(pool: KeyPool, low: Signal) -> None:

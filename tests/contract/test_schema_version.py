@@ -36,7 +36,7 @@ async def test_database_that_is_up_to_date_opens_without_alembic(tmp_path, monke
 
 LATER = (
     *("partner_checkpoint", "alert", "alert_wait", "proposal", "decision", "claim"),
-    *("attachment", "attachment_use", "attachment_custody"),
+    *("attachment", "attachment_use", "attachment_custody", "case_file", "case_step", "case_waiting"),
 )
 
 

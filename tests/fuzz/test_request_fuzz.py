@@ -26,7 +26,7 @@ from gateway.client.errors import error_of_status
 from gateway.errors import FieldInvalid, GatewayError, MessageTooLarge
 from gateway.exchange.mark_alert import AlertMarker
 from gateway.exchange.read_log import LogReader
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.ids import AuthorityId
 from gateway.rpc.audit_servicer import AuditServicer
 from gateway.rpc.callers import Caller

@@ -19,7 +19,7 @@ from gateway.crypto.certificates import (
 from gateway.errors import CallerUnknown, NotFound, PartnerFrozen, PartnerUnknown
 from gateway.exchange.officers import Officer
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Submitter, Validation
+from gateway.exchange.submission import Submitter, Validation
 from gateway.ids import AuthorityId, MessageId, OfficerId, PartnerId, ThreadId
 from gateway.model.partner import Card, CardSignature, KeyPurpose, SignedCard
 from gateway.policy.decision import Allow

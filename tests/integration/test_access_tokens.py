@@ -18,7 +18,7 @@ from joserfc.jwk import OctKey, RSAKey
 from pydantic import ValidationError
 
 from gateway.crypto.certificates import pem_to_der
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.ids import AuthorityId
 from gateway.issuers import Issuer, Principal
 from gateway.rpc.server import TokenSettings

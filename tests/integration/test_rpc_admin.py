@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from gateway.errors import ConfigInvalid, FingerprintMismatch, MessagesWait, NotFound, PartnerUnknown
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Validation
+from gateway.exchange.submission import Validation
 from gateway.ids import MessageId, ThreadId
 from gateway.model.header import Urgency
 from gateway.policy.decision import Allow

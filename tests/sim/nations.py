@@ -34,11 +34,12 @@ from gateway.exchange.own_keys import KeyHolder, OwnKeys
 from gateway.exchange.quota import Quota
 from gateway.exchange.reader import MessageReader
 from gateway.exchange.receive import ReceiveService
-from gateway.exchange.submit import Submission, SubmitService, Submitter
+from gateway.exchange.submission import Submission, Submitter
+from gateway.exchange.submit import SubmitService
 from gateway.exchange.take_back import TakeBackService
 from gateway.ids import AuthorityId, MessageId, OfficerId, PartnerId, ThreadId
 from gateway.model.alert import Alert, AlertInfo, AlertType, SourceTime
-from gateway.model.header import Kind, Mode, Urgency
+from gateway.model.header import Header, Mode, Urgency
 from gateway.model.message import Body, Draft, Handling, Onward, Tlp
 from gateway.model.partner import Card, CardKey, KeyPurpose, LocalName, SignedCard
 from gateway.policy.decision import Allow, Decided, Decision, answered
@@ -73,7 +74,7 @@ class AllowAll:
     def releasing(self, draft: Draft, decided: Decided) -> Decision:
         return answered(self.outgoing(draft), decided)
 
-    def incoming(self, sender: PartnerId, authority: AuthorityId, kind: Kind, mode: Mode, purpose: str) -> Decision:
+    def incoming(self, header: Header, body: Body) -> Decision:
         return Allow(rule_ids=(), explanation="")
 
     def default_lifetime_ms(self, draft: Draft) -> int:

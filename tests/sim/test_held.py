@@ -23,7 +23,7 @@ from gateway.exchange.held_acts import Act, may_see
 from gateway.exchange.held_cases import Words
 from gateway.exchange.held_lists import HeldLists
 from gateway.exchange.steps import step
-from gateway.exchange.submit import Submission, Submitter
+from gateway.exchange.submission import Submission, Submitter
 from gateway.ids import AuthorityId, MessageId, PartnerId
 from gateway.model.case import CaseDecision, Verdict, Withdrawal
 from gateway.model.header import Mode, Urgency

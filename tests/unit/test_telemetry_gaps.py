@@ -13,7 +13,7 @@ from gateway.crypto.certificates import create_authority, issue_gateway
 from gateway.crypto.keyring import Keyring
 from gateway.errors import CallerUnknown, ConfigInvalid, FieldInvalid, StoreCorrupt, StoreUnavailable
 from gateway.exchange.judged import Judged
-from gateway.exchange.submit import Submitter
+from gateway.exchange.submission import Submitter
 from gateway.ids import AuthorityId, PartnerId
 from gateway.installation.otlp_roots import MAX_BYTES, read_roots
 from gateway.model.header import Urgency

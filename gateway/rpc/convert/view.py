@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import FieldInvalid
 from gateway.exchange.reader import OpenedMessage
-from gateway.exchange.submit import Validation
+from gateway.exchange.submission import Validation
 from gateway.policy.decision import Allow, Decision, Deny, Hold
 from gateway.ports import Delivery, EventRow, MessageRow, StoredMessage, SubmissionResult
 from gateway.rpc.convert.envelope import receipt_proof_to_proto
@@ -165,6 +165,17 @@ def opened_to_proto(opened: OpenedMessage, *, own_body: bool = False) -> pb.Mess
     return message
 
 
+_LISTED: Final = {
+    "referral": ("case_type", "asks"),
+    "decision": ("verdict",),
+    "answer": ("outcome",),
+    "update": ("event",),
+    "recall": ("action",),
+    "recall_confirmation": ("result",),
+}
+"""What lists tell of a case's content."""
+
+
 def listed_to_proto(opened: OpenedMessage) -> pb.MessageView:
     """Return a message as a list shows it: of its body who speaks and the headlines, and nothing that is read alone."""
     message = stored_to_proto(opened.stored)
@@ -179,7 +190,29 @@ def listed_to_proto(opened: OpenedMessage) -> pb.MessageView:
                     event=info.event[:LISTED_CHARACTERS],
                     headline=info.headline[:LISTED_CHARACTERS],
                 )
+        else:
+            _list_case(body, message.body)
     return message
+
+
+def _list_case(body: message_pb2.Body, listed: message_pb2.Body) -> None:
+    """Copy what a case's content is, in codes, and nothing about anybody."""
+    name = body.WhichOneof("content")
+    if name is None or name == "ping":
+        return
+    content, shown = getattr(body, name), getattr(listed, name)
+    shown.SetInParent()
+    if name == "request":
+        for measure in content.measures:
+            shown.measures.add(measure_type=measure.measure_type)
+    if name == "operation" and (entry := content.WhichOneof("entry")) is not None:
+        getattr(shown, entry).SetInParent()
+    for field in _LISTED.get(name, ()):
+        value = getattr(content, field)
+        if field == "asks":
+            shown.asks.extend(value)
+        else:
+            setattr(shown, field, value)
 
 
 def event_to_proto(event: EventRow, message: pb.MessageView | None) -> pb.Event:
