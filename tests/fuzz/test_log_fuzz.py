@@ -237,7 +237,7 @@ def test_every_byte_of_a_checkpoint_that_a_partner_shows(world):
     note = sign_checkpoint(TreeHead(signers[0].name, 21, SMALL.head.root), signers, NOW_S).note
 
     def hear(data):
-        return loop.run_until_complete(taken_async(lambda item: nation.log.hear_partner(partner.partner, item), data))
+        return loop.run_until_complete(taken_async(lambda item: nation.log.theirs.hear(partner.partner, item), data))
 
     for changed in [*flips(note, [*range(180), *range(180, len(note), 7)]), *neighbours(note, range(0, len(note), 67))]:
         # Nothing at all is shown by a partner that has no checkpoint yet.
@@ -264,6 +264,6 @@ def test_any_tree_that_a_partner_signs(world, size, root, extra):
     head = TreeHead(signers[0].name, size, root, (extra,) if extra else ())
     if taken(sign, head):
         note = sign(head).note
-        loop.run_until_complete(taken_async(lambda item: nation.log.hear_partner(partner.partner, item), note))
+        loop.run_until_complete(taken_async(lambda item: nation.log.theirs.hear(partner.partner, item), note))
         loop.run_until_complete(taken_async(lambda item: nation.log.hear_own(partner.partner, item), note))
     assert signers[0].name != ORIGIN

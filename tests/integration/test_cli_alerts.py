@@ -215,8 +215,8 @@ def test_a_dry_run_cancels_nothing(admin, capsys):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("ffffffff-ffff", "NOT_FOUND"), ("abc", "USAGE"), ("", "USAGE"), ("\x1b[2J\u202e00000", "NOT_FOUND"),
-        ("0" * 10_000, "NOT_FOUND"), ("01", "USAGE"), ("%", "USAGE"), ("ํํํํํํ", "NOT_FOUND"),
+        ("ffffffff-ffff", "NOT_FOUND"), ("abc", "USAGE"), ("", "USAGE"), ("\x1b[2J\u202e00000", "USAGE"),
+        ("0" * 10_000, "USAGE"), ("01", "USAGE"), ("%", "USAGE"), ("ํํํํํํ", "USAGE"),
     ],
 )  # fmt: skip
 def test_an_id_that_names_nothing_is_refused_with_a_reason(admin, capsys, command, given, reason):
