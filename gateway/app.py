@@ -134,7 +134,7 @@ async def _serve(parts: Parts, stop: asyncio.Event, ready: Callable[[RunningInfo
     workers = [
         asyncio.create_task(parts.links.run(), name="links"),
         asyncio.create_task(expire(parts.expiry), name="expire"),
-        asyncio.create_task(lapse(parts.taking_back), name="lapse"),
+        asyncio.create_task(lapse(parts.officers.taking_back), name="lapse"),
         asyncio.create_task(pass_case_time(parts.case_clock), name="pass_case_time"),
         asyncio.create_task(keep_keys(parts.pool, parts.keys_low), name="keep_keys"),
         asyncio.create_task(integrate(parts.store, parts.log_keeper), name="integrate_log"),
@@ -274,7 +274,7 @@ def _servers(parts: Parts, administration: Administration, rejected: RejectedCal
         ),
         audit=audit,
         approvals=ApprovalServicer(
-            desk=parts.desk, register=parts.registry, submitters=parts.registry, clock=parts.clock
+            desk=parts.officers.desk, register=parts.registry, submitters=parts.registry, clock=parts.clock
         ),
         rejected=rejected,
         tokens=_token_settings(parts),

@@ -16,19 +16,13 @@ from gateway.crypto.envelope import SealedBatch
 from gateway.crypto.keyring import Keyring
 from gateway.errors import ConfigInvalid, PartnerUnknown
 from gateway.exchange.acknowledge import AcknowledgeService
-from gateway.exchange.alone import LoneService
 from gateway.exchange.case_clock import CaseClock
 from gateway.exchange.case_reader import CaseReader
-from gateway.exchange.claims import ClaimService
 from gateway.exchange.courier import Courier
-from gateway.exchange.decide import DecisionService
 from gateway.exchange.deliver import Prefetch
 from gateway.exchange.desk import ConnectorDesk
 from gateway.exchange.directory import KEY_GRACE_MS, PartnerDirectory
-from gateway.exchange.edit_draft import EditService
 from gateway.exchange.expire import ExpiryService
-from gateway.exchange.held_acts import HeldActs
-from gateway.exchange.held_lists import HeldLists
 from gateway.exchange.hold import HoldService
 from gateway.exchange.keep_log import LogKeeper
 from gateway.exchange.key_pool import KeyPool
@@ -43,7 +37,6 @@ from gateway.exchange.receive import ReceiveService
 from gateway.exchange.steps import GATEWAY, step
 from gateway.exchange.submission import take_all
 from gateway.exchange.submit import SubmitService
-from gateway.exchange.take_back import TakeBackService
 from gateway.file_services import FileServices, file_services
 from gateway.installation import OpenedHome
 from gateway.installation.applied import check_applied
@@ -52,10 +45,10 @@ from gateway.installation.otlp_headers import read_headers
 from gateway.installation.otlp_roots import read_roots
 from gateway.installation.registry import Registry
 from gateway.model.partner import Profile, SignedCard
+from gateway.officer_services import OfficerServices, officer_services
 from gateway.policy.exchanges import ExchangePolicy
 from gateway.ports import AppendLog, Carrier, LinkIdentity, Store
 from gateway.profiles import load_profiles
-from gateway.rpc.approval_servicer import Desk
 from gateway.rpc.convert import WireCodec
 from gateway.store import open_store
 from gateway.telemetry.service import Telemetry, TelemetrySettings
@@ -141,8 +134,7 @@ class Parts:
     carrier: Carrier
     links: Links
     submit: CoalescedSubmit
-    desk: Desk
-    taking_back: TakeBackService
+    officers: OfficerServices
     receive: ReceiveService
     reader: MessageReader
     acknowledge: AcknowledgeService
@@ -283,7 +275,7 @@ async def assemble(opened: OpenedHome) -> Parts:
     )
     coalesced = CoalescedSubmit(submit, limits.queued_mb << 20, observer)
     registry = Registry(opened.home, config)
-    taking_back = TakeBackService(
+    officers = officer_services(
         store=store,
         holding=holding,
         policy=policy,
@@ -291,8 +283,8 @@ async def assemble(opened: OpenedHome) -> Parts:
         clock=clock,
         pool=pool,
         submitting=coalesced,
+        registry=registry,
     )
-    acts = HeldActs(store=store, holding=holding, policy=policy, clock=clock, submitting=coalesced)
     marker = AlertMarker(store=store, clock=clock, own=config.partner)
     cases = CaseReader(
         own=config.partner,
@@ -329,14 +321,7 @@ async def assemble(opened: OpenedHome) -> Parts:
         config=config,
         held=held,
         registry=registry,
-        desk=Desk(
-            claims=ClaimService(acts, registry),
-            deciding=DecisionService(acts, taking_back),
-            editing=EditService(acts),
-            alone=LoneService(acts),
-            lists=HeldLists(store=store, clock=clock),
-        ),
-        taking_back=taking_back,
+        officers=officers,
         profile=profile,
         clock=clock,
         codec=codec,

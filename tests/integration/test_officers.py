@@ -20,7 +20,9 @@ DESK = "cn/foreign-affairs"
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """Two gateways; at one, a hotline that hands in, three officers and an auditor."""
-    with quick_gateways(tmp_path_factory.mktemp("officers"), "cn", "th") as (cn, th):
+    with quick_gateways(
+        tmp_path_factory.mktemp("officers"), "cn", "th", environment={"CONCORD_ATTACHMENTS__BY_OTHER_MEANS": "true"}
+    ) as (cn, th):
         cn.run("system", "add", "hotline", "--authority", DESK)
         cn.run("auditor", "add", "court")
         for name, roles in (("li", "drafter"), ("wang", "approver"), ("zhao", "approver,duty_lead")):

@@ -29,8 +29,8 @@ from gateway.model.case import CaseDecision, Verdict, Withdrawal
 from gateway.model.header import Mode, Urgency
 from gateway.model.person import YesNo
 from gateway.model.referral import Ask
-from gateway.policy.agreements import AgreementPolicy
 from gateway.policy.decision import DECIDING_ROLES, RELEASE, Allow, Deny, Hold, Need
+from gateway.policy.exchanges import ExchangePolicy
 from gateway.ports import (
     CountMessages,
     DecisionAct,
@@ -63,7 +63,7 @@ class MovedClock(SystemClock):
         self._offset_ms += duration_ms
 
 
-class Agreed(AgreementPolicy):
+class Agreed(ExchangePolicy):
     """The agreements of the tree; a test may have another decision instead."""
 
     instead: Allow | Hold | Deny | None = None
@@ -73,7 +73,7 @@ class Agreed(AgreementPolicy):
 
 
 def policy(code: str) -> Agreed:
-    return Agreed(PartnerId(code), load_profiles(ROOT / "partners"), Mode.EXERCISE)
+    return Agreed(PartnerId(code), load_profiles(ROOT / "partners"), Mode.EXERCISE, SystemClock())
 
 
 @pytest.fixture
