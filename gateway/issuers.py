@@ -40,6 +40,11 @@ class Principal(Section):
             raise PydanticCustomError("principal", "principal: a system has authorities, an auditor has none")
         if (self.role == "officer") is not bool(self.officer_roles):
             raise PydanticCustomError("principal", "principal: an officer has officer_roles, nobody else has")
+        if self.role == "officer" and self.subject is None:
+            # A client is a program: whoever uses it would be the same officer, or none.
+            raise PydanticCustomError(
+                "principal", "principal: an officer has a subject; client_id alone names a program"
+            )
         if not (OFFICER_ID.fullmatch(self.officer_id) if self.role == "officer" else not self.officer_id):
             raise PydanticCustomError(
                 "principal", "principal: an officer has an officer_id, as in o-17, nobody else has"
@@ -77,6 +82,22 @@ class Issuer(Section):
             raise PydanticCustomError("issuer", "issuer: state either jwks_url or jwks_file")
         if self.jwks_url is not None and not self.jwks_url.startswith("https://"):
             raise PydanticCustomError("issuer", "issuer: jwks_url must begin with https://")
+        return self
+
+    @model_validator(mode="after")
+    def _one_person_each(self) -> Self:
+        officers = [item for item in self.principal if item.role == "officer"]
+        if officers and self.allow_unbound:
+            raise PydanticCustomError("issuer", "issuer: with allow_unbound a copied token would decide for an officer")
+        for officer in officers:
+            # Else one person hands in, proposes and approves under different names.
+            same = [item for item in self.principal if item.subject == officer.subject]
+            if any((item.role, item.officer_id) != ("officer", officer.officer_id) for item in same):
+                raise PydanticCustomError(
+                    "issuer",
+                    "issuer: subject '{who}' is an officer and somebody else too",
+                    {"who": officer.subject or ""},
+                )
         return self
 
 

@@ -44,6 +44,8 @@ class EditService:
             _check_same(opened.draft, draft)
             submitter = Submitter(principal=officer.principal, authorities=officer.authorities)
             draft, expire_ms = await acts.submitting.examined(submitter, draft)
+            # What an update is about is found only there: another one, and what is kept would not be what was edited.
+            _check_same(opened.draft, draft)
             needs = needs_now(acts.policy, draft)
             # A fresh salt: nobody who knows the old content and its commitment can test a guess at the new one.
             salt = new_salt()
@@ -85,6 +87,7 @@ def _check_same(before: Draft, after: Draft) -> None:
         ("draft.mode", before.mode == after.mode),
         ("draft.in_reply_to", before.in_reply_to == after.in_reply_to),
         ("draft.supersedes_id", before.supersedes == after.supersedes),
+        ("draft.thread_id", before.thread_id == after.thread_id),
     ):
         if not same:
             raise FieldInvalid(field, "cannot differ from what is held: withdraw it, and hand in a new draft")

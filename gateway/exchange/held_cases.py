@@ -84,13 +84,23 @@ def proposal_of(stored: StoredHeld) -> Proposal:
 
 
 def approvals_of(stored: StoredHeld) -> tuple[Approval, ...]:
-    """Return the approvals of what is proposed now: those of an earlier proposal went with it."""
+    """Return the approvals of what is proposed now: those of an earlier proposal went with it.
+
+    Raises:
+        StoreCorrupt: One of them, or the proposal, was of something else than what is held.
+    """
     found: list[Approval] = []
+    bound: list[bytes] = []
     for row in stored.decisions:
         if row.act in _BEGINS or row.act is DecisionAct.EDITED:
             found.clear()
+            bound = [] if row.act is DecisionAct.EDITED else [row.digest]
         elif row.act is DecisionAct.APPROVED:
             found.append(Approval(OfficerId(row.officer), row.roles, row.rules, row.time_ms))
+            bound.append(row.digest)
+    # Whoever writes the database could change what is held after one has approved, and have the next approve that.
+    if any(digest != stored.draft.digest for digest in bound):
+        raise StoreCorrupt("what is held is not what its approvals are of")
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from gateway.clock import Clock
 from gateway.crypto.release import new_salt
-from gateway.errors import ConcurrentUpdate, GatewayError, NotFound, PolicyDenied
+from gateway.errors import ConcurrentUpdate, GatewayError, NotFound, Rejected, StoreCorrupt
 from gateway.exchange.hold import HoldService, OpenedDraft, entry_about
 from gateway.exchange.key_pool import KeyPool
 from gateway.exchange.sealed_rows import Release
@@ -77,6 +77,9 @@ class TakeBackService:
     ) -> None:
         """Store a decision against what has left, together with its withdrawal.
 
+        A withdrawal that is refused, because policy, the case or a frozen partner stands against it, does not stand in
+        the way of the decision: that the partner was not told is in the log.
+
         Raises:
             ConcurrentUpdate: Somebody else has done something to it in between.
             GatewayError: The withdrawal cannot be sent now; nothing is decided.
@@ -88,9 +91,9 @@ class TakeBackService:
         try:
             submission = self._withdrawal(opened, released, actor)
             (answer,) = await self._submitting.submit([submission])
-        except PolicyDenied as error:
+        except Rejected as error:
             answer = error
-        if isinstance(answer, PolicyDenied):
+        if isinstance(answer, Rejected):
             untold = entry_about(held, EventType.APPROVAL_WITHDRAWN, self._clock.now_ms(), actor=actor, reason=UNTOLD)
             await self._only_decide(held, row, state, untold)
         elif isinstance(answer, GatewayError):
@@ -125,8 +128,8 @@ class TakeBackService:
                 await self.take_back(self._holding.open(stored), row, state, log, actor=GATEWAY)
             else:
                 await self._only_decide(held, row, state, log)
-        except NotFound:
-            # Erased: there is nothing left to name in a withdrawal.
+        except (NotFound, StoreCorrupt):
+            # Erased or damaged: there is nothing left to name in a withdrawal, and the others must not wait for it.
             await self._only_decide(held, row, state, log)
         except ConcurrentUpdate:
             return

@@ -322,6 +322,7 @@ async def test_an_officer_s_token_decides_within_its_scope_and_is_an_officer_whe
         {"role": "system"},
         {"role": "auditor", "authorities": ()},
         {"officer_roles": frozenset({"auditor"})},
+        {"subject": None, "client_id": "desk-tool"},
     ],
 )
 def test_a_principal_that_is_half_an_officer_is_refused(changed):
@@ -402,3 +403,24 @@ async def test_keys_in_a_file_serve_where_the_issuer_cannot_be_reached(tmp_path)
         path.write_text(json.dumps({"keys": keys}))
         await at.call(at.provider.sign(at.provider.claims(**BOUND)))
         assert at.provider.asked == 0
+
+
+def test_one_person_is_not_two_callers_and_a_copied_token_decides_nothing():
+    officer = {
+        "name": "somchai", "role": "officer", "subject": "somchai", "authorities": ("th/early-warning",),
+        "officer_id": "o-17", "officer_roles": frozenset({"approver"}), "scopes": frozenset({"concord.decide"}),
+    }  # fmt: skip
+    tool = {**officer, "name": "somchai-tool", "client_id": "tool"}
+    system = {
+        "name": "hotline", "subject": "somchai", "client_id": "hotline", "authorities": ("th/early-warning",),
+        "scopes": frozenset({"concord.submit"}),
+    }  # fmt: skip
+    issuer = {"url": "https://id.th.example", "audience": "concord", "jwks_file": "keys.json"}
+    assert Issuer.model_validate({**issuer, "principal": (officer, tool)})
+    for changed in (
+        {"principal": (officer, {**tool, "officer_id": "o-18"})},
+        {"principal": (officer, system)},
+        {"principal": (officer,), "allow_unbound": True},
+    ):
+        with pytest.raises(ValidationError):
+            Issuer.model_validate({**issuer, **changed})

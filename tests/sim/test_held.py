@@ -16,11 +16,12 @@ from gateway.errors import (
     PolicyDenied,
     RequestIdReused,
     StateConflict,
+    StoreCorrupt,
 )
 from gateway.exchange.alone import LoneService
 from gateway.exchange.edit_draft import EditService
 from gateway.exchange.held_acts import Act, may_see
-from gateway.exchange.held_cases import Words
+from gateway.exchange.held_cases import Words, approvals_of
 from gateway.exchange.held_lists import HeldLists
 from gateway.exchange.steps import step
 from gateway.exchange.submission import Submission, Submitter
@@ -34,6 +35,7 @@ from gateway.policy.exchanges import ExchangePolicy
 from gateway.ports import (
     CountMessages,
     DecisionAct,
+    DecisionRow,
     EraseMessage,
     FindHeld,
     IntegrateLog,
@@ -689,3 +691,30 @@ async def test_an_unfinished_release_is_nothing(pair) -> None:
     assert (stored.draft.state, len(stored.decisions)) == (ApprovalState.PROPOSED, 1)
     await cn.directory.freeze(TH, frozen=False)
     await approve(cn, SECOND, answer.message_id)
+
+
+async def test_what_cannot_be_withdrawn_lapses_all_the_same_and_holds_nobody_up(pair) -> None:
+    cn, th = pair
+    answer = await hold(cn, referral(CODEC, Ask.WELFARE_CHECK))
+    await alone(cn, LEAD, answer.message_id)
+    await until(lambda: arrived(th, answer.message_id))
+    await cn.directory.freeze(PartnerId("th"), frozen=True)
+    cn.clock.forward(DAY_MS)
+    assert await cn.taking_back.lapse_due() == 1
+    assert (await held(cn, answer.message_id)).draft.state is ApprovalState.LAPSED
+    assert await cn.taking_back.lapse_due() == 0
+
+
+async def test_an_approval_of_something_else_counts_for_nothing(pair) -> None:
+    cn, _ = pair
+    answer = await hold(cn, referral(CODEC))
+    stored = await held(cn, answer.message_id)
+    row = DecisionRow(
+        number=1, act=DecisionAct.PROPOSED, officer="o-first", roles=frozenset(), rules=frozenset(), ground="",
+        digest=stored.draft.digest, time_ms=1, words_sealed=b"",
+    )  # fmt: skip
+    approved = replace(row, number=2, act=DecisionAct.APPROVED, officer="o-second")
+    assert len(approvals_of(replace(stored, decisions=(row, approved)))) == 1
+    for changed in ((replace(row, digest=bytes(32)), approved), (row, replace(approved, digest=bytes(32)))):
+        with pytest.raises(StoreCorrupt):
+            approvals_of(replace(stored, decisions=changed))
