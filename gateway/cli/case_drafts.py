@@ -82,7 +82,8 @@ def results(given: Sequence[str], until: str, text: str, language: str) -> "tupl
                 outcome=outcome,
                 words=words(text, language),
                 preserved_until_ms=parse_when(until, now_ms, "until") if kept else None,
-                torture_suspected=YesNo.NO,
+                # Nobody has said: whoever knows more hands the answer in with its own words.
+                torture_suspected=YesNo.UNKNOWN,
             )
         )
     return tuple(found)
@@ -175,5 +176,7 @@ def closing(case: "CaseView", text: "tuple[LocalizedText, ...]") -> "CaseContent
         return Update(event="confirm", text=text)
     if not text:
         raise usage("how the results were used is not said", advice="add --text")
-    uses = tuple(MeasureUse(measure_id=item.measure_id, words=text, within_purpose=YesNo.YES) for item in case.measures)
+    uses = tuple(
+        MeasureUse(measure_id=item.measure_id, words=text, within_purpose=YesNo.UNKNOWN) for item in case.measures
+    )
     return UseReport(uses=uses, items_returned=YesNo.UNKNOWN, closing=True)

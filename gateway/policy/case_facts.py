@@ -128,7 +128,10 @@ def case_facts(body: Body, way: Way, officers: Officers = NOBODY) -> Facts:
         case Answer():
             stated |= _of_answer(content)
         case Update():
-            stated["persons"] = tuple(_person(item, indicators=False, screened=False) for item in content.persons)
+            placed = bool(content.places)
+            stated["persons"] = tuple(
+                _person(item, indicators=False, screened=False, placed=placed) for item in content.persons
+            )
         case _:
             pass
     retain_ms = body.handling.retain_until_ms

@@ -308,7 +308,8 @@ def _about_measures(measures: tuple[Measure, ...]) -> dict[str, Any]:
         "measures": _words(types),
         "coercive": not types.isdisjoint(COERCIVE_MEASURES),
         "real_time": any(measure.real_time for measure in measures),
-        "selectors": max((measure.selectors for measure in measures), default=0),
+        # Of all measures together: what is split over many is as much.
+        "selectors": sum(measure.selectors for measure in measures),
         # A request for data that names nobody's account asks for everybody's.
         "open_ended": any(measure.open_ended for measure in measures)
         or any(measure.selectors < 1 for measure in asking_data),

@@ -265,9 +265,9 @@ def test_rules_in_cedar_say_what_the_notes_say(value):
         "b6": (value.mode is not Mode.ACTUAL and value.operational_queue)
         or (value.mode is Mode.ACTUAL and value.operating_mode is not Mode.ACTUAL),
         "b7": bool(officers & (value.drafters | value.executors)),
-        "b8": any(
+        "b8": sum(one.selectors for one in value.measures) > 64
+        or any(
             one.open_ended
-            or one.selectors > 64
             or (one.measure_type in data and not one.selectors)
             or (one.measure_type in windowed and one.window_days is None)
             for one in value.measures
