@@ -181,7 +181,8 @@ async def test_a_restored_log_ends_and_another_one_begins_that_says_so_to_everyb
         head = head_of(th)
         assert (head.origin, head.number, head.problem) == (begun["origin"], 2, "")
         await eventually(lambda: head_of(th).checkpoint_size > 0, 30)
-        assert (await asyncio.to_thread(th.ask, "status"))["log_problem"] == ""
+        # Its partner is down, and status says so; the log is well again.
+        assert (await asyncio.to_thread(th.ask, "status", expect=4))["log_problem"] == ""
         assert (await asyncio.to_thread(th.ask, "log", "check"))["sound"]
         again = await asyncio.to_thread(th.run, "log", "begin", "--reason", "again", "--yes", "th", expect=None)
         assert again.returncode
