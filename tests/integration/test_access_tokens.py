@@ -94,9 +94,9 @@ async def world(**changed):
             officer_id="o-17", officer_roles=frozenset({"approver"}), scopes=frozenset({"concord.decide"}),
         )  # fmt: skip
         settings = {"jwks_url": f"{found.url}/jwks", **changed}
-        issuer = Issuer(
-            url=ISSUER, audience=AUDIENCE, resource=RESOURCE, principal=(principal, auditor, officer), **settings
-        )
+        # An officer's token must be bound: with others none may stand for one.
+        known = (principal, auditor) if changed.get("allow_unbound") else (principal, auditor, officer)
+        issuer = Issuer(url=ISSUER, audience=AUDIENCE, resource=RESOURCE, principal=known, **settings)
         keys = KeySource(
             url=issuer.jwks_url, path=issuer.jwks_file, ca_file=found.ca_file, max_stale_s=issuer.max_stale_s,
             clock=clock,
