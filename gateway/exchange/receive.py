@@ -37,7 +37,7 @@ from gateway.exchange.own_keys import KeyHolder
 from gateway.exchange.quota import Quota
 from gateway.exchange.reception_steps import ReceptionSteps
 from gateway.exchange.steps import new_salts
-from gateway.exchange.threads import Threads, continuation_of
+from gateway.exchange.threads import Threads, continuation_of, header_continues
 from gateway.exchange.turns import Turns
 from gateway.ids import MessageId, PartnerId, ThreadId
 from gateway.model.case_drafts import check_case_header
@@ -140,7 +140,7 @@ class ReceiveService:
         judged = Judged()
         if frame.envelopes:
             opened = await self._open_all(partner, frame.envelopes, judged, now_ms)
-            continues = any(continuation_of(item.header, "").continues for _, item in opened)
+            continues = any(header_continues(item.header) for _, item in opened)
             async with self._turns.take(partner, behind=continues):
                 judged, batch = await self._settle(partner, opened, judged, now_ms)
         self._observer.taken_in(began, partner, frame.traces, judged.counts())
@@ -248,7 +248,11 @@ class ReceiveService:
             else:
                 judged.deferrals.append(Deferral(index=index, reason=KeyRetired.reason))
                 unsealed.setdefault(header.thread_id, index)
-        fresh = (continuation_of(item.header, "") for _, item in opened if item.header.message_id not in known)
+        fresh = (
+            continuation_of(item.header, "")
+            for _, item in opened
+            if header_continues(item.header) and item.header.message_id not in known
+        )
         threads = await Threads.read(self._store, partner, fresh)
         first: dict[MessageId, bytes] = {}
         for index, item in opened:
@@ -303,7 +307,7 @@ class ReceiveService:
             at="header.",
         )
         decision = self._policy.incoming(header, body)
-        # What is held is taken in: officers decide before anything is done with it.
+        # What is held is taken in; nothing else enforces the hold yet (threat model, where safeguards do not reach).
         if isinstance(decision, Deny):
             raise PolicyDenied(decision.rule_ids, decision.explanation)
         if threads is not None:

@@ -33,11 +33,6 @@ class Continuation:
         """It is the first of its thread, whose id is its own."""
         return self.message.thread_id.raw == self.message.message_id.raw
 
-    @property
-    def continues(self) -> bool:
-        """It has to agree with messages before it."""
-        return not self.begins or bool(self.named)
-
 
 class Threads:
     """What is known of the threads that a batch continues, and what the batch adds to it."""
@@ -140,6 +135,12 @@ class Threads:
                 raise SupersedesInvalid("the message that it would replace is another authority's")
             if old.content_commitment != supersedes.content_commitment:
                 raise SupersedesInvalid("the message that it would replace has another content")
+
+
+def header_continues(header: Header) -> bool:
+    """Say whether a header names a thread that another message began, or another message."""
+    begins = header.thread_id.raw == header.message_id.raw
+    return not begins or header.in_reply_to is not None or header.supersedes is not None
 
 
 def continuation_of(header: Header, authority: str) -> Continuation:

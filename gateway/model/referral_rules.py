@@ -78,11 +78,6 @@ def check_referral(referral: Referral, at: str = "referral") -> None:
     check_references(referral.related, f"{at}.related")
 
 
-def is_palermo_complete(trafficking: Trafficking, minor: MinorState) -> bool:
-    """Return whether act, means and purpose are all there; for a child the means do not matter (Article 3 (c))."""
-    return bool(trafficking.acts and trafficking.purposes and (trafficking.means or minor is MinorState.YES))
-
-
 def _check_subjects(referral: Referral, at: str) -> None:
     subjects = [(index, person) for index, person in enumerate(referral.persons) if person.role in SUBJECT_ROLES]
     # Thousands who wait at an assembly point are counted, not named.

@@ -1,8 +1,8 @@
 """Decides on what leaves and what comes in: alerts the quick way, cases on the facts of their bodies.
 
 A held draft is decided on again with what officers have decided, and a message that came in is decided on by our own
-rules whatever the sender's gateway did: a changed gateway gains nothing. What is held on the way in is taken in, and
-officers decide before anything is done with it; what is denied is refused on arrival, with no rule named.
+rules whatever the sender's gateway did: a changed gateway gains nothing. What is held on the way in is taken in,
+and nothing enforces that hold yet; what is denied is refused on arrival, with no rule named.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,9 @@
 """Entries of the exchange log for alerts that change."""
 
-import os
-
+from gateway.exchange.steps import GATEWAY, step
 from gateway.ports import LogEntry
 from gateway.store.alert_rows import Standing
-from gateway.translog.entry import SALTS_BYTES, EventType, LogEvent, leaf
+from gateway.translog.entry import EventType
 
 
 def changed(standing: Standing, now_ms: int) -> LogEntry:
@@ -13,10 +12,10 @@ def changed(standing: Standing, now_ms: int) -> LogEntry:
     Made inside the commit because only there it is known what changes. Salts may differ when it is tried again.
     """
     known = standing.known
-    event = LogEvent(
-        type=EventType.ALERT_CHANGED,
-        time_ms=now_ms,
-        actor="gateway",
+    return step(
+        EventType.ALERT_CHANGED,
+        now_ms,
+        actor=GATEWAY,
         partner="" if standing.ours else known.partner.code,
         subject=known.message_id.raw,
         thread=known.thread_id.raw,
@@ -24,5 +23,3 @@ def changed(standing: Standing, now_ms: int) -> LogEntry:
         reason=standing.reason,
         detail=str(known.successor_id or ""),
     )
-    salts = os.urandom(SALTS_BYTES)
-    return LogEntry(leaf(event, salts), salts, event)

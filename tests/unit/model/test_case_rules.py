@@ -35,7 +35,6 @@ from gateway.model.referral import (
     NotificationRegime,
     NotificationWish,
 )
-from gateway.model.referral_rules import is_palermo_complete
 from gateway.model.rules import check_draft
 from gateway.model.text import LocalizedText
 from tests.fixtures.cases import (
@@ -328,15 +327,6 @@ def test_time_of_last_contact_is_known_or_words_say_what_is() -> None:
     unknown = changed(REFERRAL, "last_contact.time_ms", None)
     check_case(unknown, "body")
     assert refused(changed(unknown, "last_contact.words", ())) == "last_contact.words"
-
-
-def test_means_do_not_matter_for_a_child() -> None:
-    without = replace(TRAFFICKING, means=())
-    assert is_palermo_complete(TRAFFICKING, MinorState.NO)
-    assert not is_palermo_complete(without, MinorState.NO)
-    assert not is_palermo_complete(without, MinorState.UNKNOWN)
-    assert is_palermo_complete(without, MinorState.YES)
-    assert not is_palermo_complete(replace(without, acts=()), MinorState.YES)
 
 
 @pytest.mark.parametrize(
